@@ -1,0 +1,204 @@
+# Builds libseki and the programs into build/. `make help` lists the targets.
+#
+#   make V=1              shows the commands
+#   make CC=clang CFLAGS='-O2'
+#   CI=true make          treats warnings as errors
+
+PREFIX  ?= /usr/local
+DESTDIR ?=
+BUILD   ?= build
+CFLAGS  ?= -O3 -g
+
+# ---- Debian packages -----------------------------------------------------------------------
+
+PACKAGES := gcc libc6-dev make pkg-config libcurl4-openssl-dev libjansson-dev zlib1g-dev \
+            libdnnl-dev libcmocka-dev bats jq graphviz gnuplot-nox dataset-fashion-mnist python3 \
+            python3-venv mandoc curl ca-certificates
+LINT_PACKAGES := clang-tidy clang-format cppcheck shellcheck mandoc
+
+# ---- Sources: found, so that a new file needs no edit here -----------------------------------
+
+# lib/nn/cuda is a shared object of its own, built where there is a CUDA compiler.
+LIB_SOURCES  := $(filter-out lib/nn/cuda/%,$(wildcard lib/*/*.c lib/*/*/*.c))
+LIB_HEADERS  := $(filter-out %_internal.h lib/nn/cuda/%,$(wildcard lib/*/*.h))
+# What several programs share lies in tools/common.
+COMMON_SOURCES := $(wildcard tools/common/*.c)
+TOOL_SOURCES := $(filter-out $(COMMON_SOURCES),$(wildcard tools/*/*.c))
+PROGRAMS     := $(sort $(foreach source,$(TOOL_SOURCES),$(notdir $(patsubst %/,%,$(dir $(source))))))
+# A folder of tools/ without C files holds a script of its name and what it reads beside itself.
+SCRIPT_FILES := $(filter-out %/__pycache__ tools/common/% $(addprefix tools/,$(addsuffix /%,$(PROGRAMS))),$(wildcard tools/*/*))
+SCRIPTS      := $(foreach file,$(SCRIPT_FILES),$(if $(filter $(notdir $(patsubst %/,%,$(dir $(file)))),$(notdir $(file))),$(notdir $(file))))
+MAN_PAGES    := $(wildcard man/*.[1-9])
+PROMPTS      := $(wildcard share/prompts/*)
+UNIT_TESTS   := $(wildcard tests/unit/test_*.c)
+TEST_SUPPORT := $(filter-out $(UNIT_TESTS),$(wildcard tests/unit/*.c))
+C_FILES      := $(wildcard lib/*/*.[ch] lib/*/*/*.[ch] tools/*/*.[ch] tests/unit/*.[ch] tests/example/*.c bench/*.[ch])
+SHELL_FILES  := $(wildcard scripts/* recipes/*.sh tests/run .ci/run) \
+                $(filter $(addprefix %/,$(SCRIPTS)),$(SCRIPT_FILES))
+BATS_FILES   := $(wildcard tests/*.bats tests/*.bash)
+
+LIBRARY     := $(BUILD)/libseki.a
+LIB_OBJECTS := $(LIB_SOURCES:%.c=$(BUILD)/obj/%.o)
+ALL_OBJECTS := $(LIB_OBJECTS) $(patsubst %.c,$(BUILD)/obj/%.o,$(TOOL_SOURCES) $(COMMON_SOURCES) $(UNIT_TESTS) $(TEST_SUPPORT))
+TEST_BINARIES := $(UNIT_TESTS:tests/unit/%.c=$(BUILD)/tests/%)
+COMPLETION_DIR := share/bash-completion/completions
+COMPLETIONS := $(PROGRAMS:%=$(BUILD)/$(COMPLETION_DIR)/%)
+
+# ---- Flags -----------------------------------------------------------------------------------
+
+# x86-64 as it was in 2003: a binary runs on every machine, and kernels choose their instructions
+# at run time, by function multiversioning.
+ALL_CPPFLAGS = -Ilib $(FOLDER_INCLUDES) -D_POSIX_C_SOURCE=200809L $(FOLDER_CPPFLAGS) $(CPPFLAGS)
+ALL_CFLAGS   = -std=c11 -Wall -Wextra $(if $(CI),-Werror) -fopenmp -pthread $(CFLAGS) $(SANITIZERS)
+ALL_LDFLAGS  = -fopenmp -pthread $(LDFLAGS) $(SANITIZERS)
+
+$(BUILD)/obj/tools/%.o: FOLDER_INCLUDES = -Itools
+# Kernels need no errno and no floating-point traps. ref, the oracle, keeps every rule of IEEE 754,
+# whatever CFLAGS says.
+$(BUILD)/obj/lib/nn/cpu/%.o: FOLDER_CFLAGS = -fno-math-errno -fno-trapping-math
+$(BUILD)/obj/lib/nn/ref/%.o: FOLDER_CFLAGS = -fno-fast-math -ffp-contract=off
+# Where the prompt templates are once installed; lib/llm alone is built anew for another PREFIX.
+$(BUILD)/obj/lib/llm/%.o: FOLDER_CPPFLAGS = -DSEKI_DATADIR='"$(PREFIX)/share/seki"'
+$(filter $(BUILD)/obj/lib/llm/%,$(LIB_OBJECTS)): $(BUILD)/prefix
+
+ifneq ($(V),)
+say = @:
+quiet =
+else
+say = @printf '  %-8s%s\n'
+quiet = @
+endif
+
+# ---- Building --------------------------------------------------------------------------------
+
+.DEFAULT_GOAL := all
+.DELETE_ON_ERROR:
+.SECONDARY:
+.PHONY: all deps check demo install uninstall help format lint lint-deps sanitize clean tests FORCE
+
+all: $(LIBRARY) $(PROGRAMS:%=$(BUILD)/bin/%) $(SCRIPT_FILES:%=$(BUILD)/copied/%) $(COMPLETIONS) ## build the library, the programs and their completion (the default)
+
+# The first target of a clean clone may be one that installs the packages: then before all else.
+ifneq ($(filter check demo sanitize,$(MAKECMDGOALS)),)
+$(BUILD)/libraries: | deps
+endif
+
+# gcc reads the libraries' flags from the file that this leaves.
+$(BUILD)/libraries: scripts/find-libraries
+	$(quiet)mkdir -p $(BUILD)
+	$(quiet)CC='$(CC)' sh scripts/find-libraries > $@
+
+# What is built depends on these, which change when their text does: flags, prefix, list of sources.
+$(BUILD)/flags: export TEXT = $(CC) $(ALL_CPPFLAGS) $(ALL_CFLAGS) $(ALL_LDFLAGS)
+$(BUILD)/prefix: export TEXT = $(PREFIX)
+$(BUILD)/lib-sources: export TEXT = $(LIB_SOURCES)
+$(BUILD)/flags $(BUILD)/prefix $(BUILD)/lib-sources: FORCE
+	$(quiet)mkdir -p $(BUILD)
+	$(quiet)printf '%s\n' "$$TEXT" | cmp -s - $@ || printf '%s\n' "$$TEXT" > $@
+
+$(BUILD)/obj/%.o: %.c $(BUILD)/flags | $(BUILD)/libraries
+	$(say) CC $<
+	$(quiet)mkdir -p $(@D)
+	$(quiet)$(CC) $(ALL_CPPFLAGS) $(ALL_CFLAGS) $(FOLDER_CFLAGS) -MMD -MP -c $< -o $@
+
+# Removed first: an archive would keep the objects of sources that are gone.
+$(LIBRARY): $(LIB_OBJECTS) $(BUILD)/lib-sources
+	$(say) AR $@
+	$(quiet)rm -f $@
+	$(quiet)$(AR) rcs $@ $(LIB_OBJECTS)
+
+$(BUILD)/libcommon.a: $(COMMON_SOURCES:%.c=$(BUILD)/obj/%.o)
+	$(quiet)rm -f $@
+	$(quiet)$(AR) rcs $@ $^
+
+define program_rule
+$(BUILD)/bin/$(1): $(patsubst %.c,$(BUILD)/obj/%.o,$(filter tools/$(1)/%,$(TOOL_SOURCES))) $(BUILD)/libcommon.a $(LIBRARY)
+	$$(say) LINK $$@
+	$$(quiet)mkdir -p $$(@D)
+	$$(quiet)$$(CC) $$(ALL_LDFLAGS) $$(filter %.o %.a,$$^) @$(BUILD)/libraries -o $$@
+endef
+$(foreach program,$(PROGRAMS),$(eval $(call program_rule,$(program))))
+
+$(BUILD)/copied/%: %
+	$(say) COPY $<
+	$(quiet)mkdir -p $(@D) $(BUILD)/bin
+	$(quiet)install -m 755 $< $(BUILD)/bin/$(<F)
+	$(quiet)touch $@
+
+$(COMPLETIONS): $(BUILD)/$(COMPLETION_DIR)/%: $(BUILD)/bin/% scripts/bash-completion
+	$(quiet)mkdir -p $(@D)
+	$(quiet)sh scripts/bash-completion $< > $@
+
+$(BUILD)/tests/%: $(BUILD)/obj/tests/unit/%.o $(TEST_SUPPORT:%.c=$(BUILD)/obj/%.o) $(LIBRARY)
+	$(say) LINK $@
+	$(quiet)mkdir -p $(@D)
+	$(quiet)$(CC) $(ALL_LDFLAGS) $(filter %.o %.a,$^) @$(BUILD)/libraries -lcmocka -o $@
+
+-include $(ALL_OBJECTS:.o=.d)
+
+# ---- Tests, demo -----------------------------------------------------------------------------
+
+deps: ## install the Debian packages that are missing (apt-get, as root or through sudo)
+	@sh scripts/install-packages $(PACKAGES)
+
+tests: all $(TEST_BINARIES) # builds what check runs
+
+check: deps tests ## build and run every test; TESTS='rank install' runs a part
+	@BUILD='$(BUILD)' bash tests/run $(TESTS)
+
+demo: deps all ## search for a network on real pictures, end to end, into demo/
+	@sh recipes/demo.sh
+
+sanitize: deps ## run the tests under address and undefined behaviour sanitizers
+	@$(MAKE) --no-print-directory BUILD=$(BUILD)/sanitize CFLAGS='-O1 -g -fno-omit-frame-pointer' \
+	    SANITIZERS='-fsanitize=address,undefined -fno-sanitize-recover=all' tests
+	@BUILD='$(BUILD)/sanitize' SANITIZE=1 bash tests/run $(TESTS)
+
+# ---- Style -----------------------------------------------------------------------------------
+
+lint-deps:
+	@sh scripts/install-packages $(LINT_PACKAGES)
+
+format: lint-deps ## lay out the C files as .clang-format has it
+	clang-format -i $(C_FILES)
+
+lint: lint-deps $(BUILD)/libraries ## check style, C, shell scripts and man pages
+	clang-format --dry-run -Werror $(C_FILES)
+	@# One file a call: clang-tidy 14 takes va_lists for uninitialised from its second file on.
+	@# Its standard error only counts warnings.
+	printf '%s\0' $(filter %.c,$(C_FILES)) | xargs -0 -P 4 -I {} sh -c 'clang-tidy --quiet \
+	    --warnings-as-errors="*" "$$0" -- -std=c11 -fopenmp -Itools $(ALL_CPPFLAGS) -DSEKI_DATADIR=\"\" 2>/dev/null' {}
+	cppcheck --quiet --std=c11 --enable=warning,portability,performance --inline-suppr \
+	    --error-exitcode=1 --suppress=missingIncludeSystem -Ilib -D_POSIX_C_SOURCE=200809L lib tools
+	shellcheck $(SHELL_FILES)
+	shellcheck --shell=bats --exclude=SC2154 $(BATS_FILES) # 2154: variables of bats and helpers.bash
+	mandoc -T lint -W warning $(MAN_PAGES)
+
+# ---- Installation ----------------------------------------------------------------------------
+
+root       = $(DESTDIR)$(PREFIX)
+bin_files  = $(PROGRAMS) $(notdir $(SCRIPT_FILES))
+
+install: all ## install into PREFIX (/usr/local), under DESTDIR
+	install -d $(root)/bin $(root)/lib/pkgconfig $(root)/$(COMPLETION_DIR) $(root)/share/seki/prompts
+	$(if $(bin_files),install -m 755 $(bin_files:%=$(BUILD)/bin/%) $(root)/bin)
+	install -m 644 $(LIBRARY) $(root)/lib
+	$(foreach header,$(LIB_HEADERS:lib/%=%),install -D -m 644 lib/$(header) $(root)/include/seki/$(header) &&) :
+	sh scripts/pkg-config-file '$(PREFIX)' < lib/base/base.h > $(root)/lib/pkgconfig/seki.pc
+	$(foreach page,$(MAN_PAGES),install -D -m 644 $(page) $(root)/share/man/man$(patsubst .%,%,$(suffix $(page)))/$(notdir $(page)) &&) :
+	$(if $(COMPLETIONS),install -m 644 $(COMPLETIONS) $(root)/$(COMPLETION_DIR))
+	$(if $(PROMPTS),install -m 644 $(PROMPTS) $(root)/share/seki/prompts)
+
+uninstall: ## remove what install put there
+	rm -f $(addprefix $(root)/bin/,$(bin_files)) $(root)/lib/$(notdir $(LIBRARY)) \
+	    $(root)/lib/pkgconfig/seki.pc $(addprefix $(root)/$(COMPLETION_DIR)/,$(notdir $(COMPLETIONS))) \
+	    $(foreach page,$(MAN_PAGES),$(root)/share/man/man$(patsubst .%,%,$(suffix $(page)))/$(notdir $(page)))
+	rm -rf $(root)/include/seki $(root)/share/seki
+
+# ---- The rest --------------------------------------------------------------------------------
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+clean: ## remove build/
+	rm -rf $(BUILD)
