@@ -1,0 +1,248 @@
+/*
+ * backend.h - the seam between networks and the code that computes them.
+ *
+ * A backend is one table of functions (struct seki_backend_ops) over its own memory. `ref` is plain
+ * C, one function forward and one backward an operation: what every other is held against. `cpu` is
+ * oneDNN and own kernels. A new backend is one folder and one such table.
+ *
+ * The unit of work is a block: what stands on one edge of a cell (ReLU -> depthwise -> pointwise ->
+ * normalisation, twice over for a sep_conv), a preprocessing, a stem, a classifier. It is that
+ * large so that a backend can fuse inside it. A block is described by a struct seki_block_spec,
+ * which no backend is needed for; what parameters it has and what shape it gives follow from the
+ * spec alone.
+ *
+ * The contract of every block, in every backend:
+ *
+ *   forward    y = f(x), or y += f(x) where add_y is set; with `keep`, f(x) of image n is first
+ *              multiplied by keep[n] (drop path). A node's sum is therefore two calls with one
+ *              window y.
+ *   backward   only after a forward in SEKI_MODE_TRAIN. From dy (and keep) and what forward left
+ *              in `saved`: dx = ..., or dx += ... where add_dx is set, nothing where dx.data is
+ *              NULL; gradients += ..., always: parameter gradients accumulate. x must be what it
+ *              was in forward. dy is not changed.
+ *   memory     the caller gives every byte: `saved` lives from forward to backward and holds all
+ *              that backward needs besides x, so that one block may be in several places;
+ *              `scratch` lives during one call. What they hold before is undefined. Tensors, saved
+ *              and scratch are 64-byte aligned; parameters, gradients, statistics and keep as
+ *              floats are. Nothing is allocated in forward, backward, loss or sgd once
+ *              block_prepare was called for that number of images.
+ *   NaN        in x comes out in y as in PyTorch, through ReLU and max pooling too: a diverged
+ *              network shows.
+ *
+ * Layout of a tensor is the backend's own. Parameters, gradients and statistics are plain float
+ * arrays in PyTorch's order (O, I/groups, kH, kW) in the backend's memory.
+ */
+#ifndef SEKI_BACKEND_H
+#define SEKI_BACKEND_H
+
+#include "base/base.h"
+
+/* ---- Tensors ------------------------------------------------------------------------------ */
+
+/* One image of a tensor: `parts` groups of `channels` channels, side by side. A cell's output has
+ * as many parts as nodes concatenated, so that each node writes its own and nothing is copied; all
+ * else has one. */
+struct seki_shape {
+    int parts, channels, height, width;
+};
+
+/* `parts` parts of a tensor of that shape, from part `part` on. */
+struct seki_window {
+    void *data; /* the tensor's first byte, in the backend's memory; NULL: none */
+    struct seki_shape shape;
+    int part, parts;
+};
+
+/* How normalisation is done, and whether backward will follow. */
+enum seki_mode {
+    SEKI_MODE_TRAIN, /* batch statistics, running ones updated, `saved` filled */
+    SEKI_MODE_SCORE, /* batch statistics, nothing kept: a candidate on the supernet */
+    SEKI_MODE_INFER, /* running statistics, nothing kept: a trained network */
+};
+
+/* ---- Blocks ------------------------------------------------------------------------------- */
+
+enum seki_block_kind {
+    /* [ReLU] -> convolution -> [BN] -> [ReLU] */
+    SEKI_BLOCK_CONV,
+    /* `repeats` times: ReLU -> depthwise -> pointwise -> BN. The stride is in the first alone;
+     * every repeat but the last keeps the channels. */
+    SEKI_BLOCK_SEPARABLE,
+    /* FactorizedReduce: ReLU -> two 1x1 convolutions of stride 2 to half the channels each, the
+     * second of the picture without its first row and column -> BN over both. Odd pictures: the
+     * second sees a row and column of zeros after the last, so that both give ceil(size / 2). */
+    SEKI_BLOCK_REDUCE,
+    /* [ReLU] -> pooling over the pixels inside the picture -> [BN]. The gradient of a maximum goes
+     * to the first of equals in scan order. */
+    SEKI_BLOCK_MAX_POOL,
+    /* The same; padding is not counted (count_include_pad=False). */
+    SEKI_BLOCK_AVG_POOL,
+    /* BN -> [ReLU] */
+    SEKI_BLOCK_NORM,
+    /* f(x) = x */
+    SEKI_BLOCK_IDENTITY,
+    /* f(x) = 0, of ceil(size / stride); x is not read; dx = 0, or with add_dx left as it is. */
+    SEKI_BLOCK_ZERO,
+    /* Mean over all pixels -> linear with bias; gives out_channels x 1 x 1. */
+    SEKI_BLOCK_HEAD,
+};
+
+/* BN: eps 1e-5; running = 0.9 running + 0.1 batch, the batch's variance unbiased (PyTorch's
+ * defaults). A batch of a single value (one image of 1 x 1), which PyTorch refuses, counts with
+ * variance 0. */
+#define SEKI_NORM_EPSILON  1e-5f
+#define SEKI_NORM_MOMENTUM 0.1f
+
+struct seki_block_spec {
+    enum seki_block_kind kind;
+    struct seki_shape in;            /* parts * channels are seen as one range of channels */
+    int out_channels;                /* CONV, SEPARABLE, REDUCE, HEAD; otherwise those of `in` */
+    int kernel_height, kernel_width; /* CONV, SEPARABLE, pools; and the next two */
+    int stride_height, stride_width; /* ZERO too */
+    int padding_height, padding_width;
+    int dilation;               /* SEPARABLE: of the depthwise convolution; 1 elsewhere */
+    int repeats;                /* SEPARABLE: 1 or 2 */
+    bool relu_first, relu_last; /* CONV; pools: first; NORM: last. SEPARABLE and REDUCE always
+                                 * begin with ReLU */
+    bool norm;                  /* CONV, pools: BN follows */
+    bool affine;                /* the BN has a scale and a shift that are trained */
+};
+
+/* The tensors of a block, in the order in which they lie in its parameters (all of repeat 0, then
+ * all of repeat 1), then in its statistics; packed. */
+enum seki_parameter_role {
+    SEKI_DEPTHWISE,    /* (in, 1, kH, kW) */
+    SEKI_WEIGHT,       /* (out, in, kH, kW); HEAD: (out, in); REDUCE: the first (out/2, in, 1, 1) */
+    SEKI_WEIGHT_ODD,   /* REDUCE: the second */
+    SEKI_SCALE,        /* BN's weight (out) */
+    SEKI_SHIFT,        /* BN's bias (out) */
+    SEKI_BIAS,         /* HEAD (out) */
+    SEKI_RUNNING_MEAN, /* statistics from here on */
+    SEKI_RUNNING_VARIANCE,
+};
+
+struct seki_parameter {
+    enum seki_parameter_role role;
+    int repeat;     /* SEPARABLE: 0 or 1 */
+    int dimensions; /* 1, 2 or 4 */
+    int size[4];
+    size_t count;  /* product of size */
+    size_t offset; /* in floats, from the block's parameters or statistics */
+};
+
+#define SEKI_MAX_BLOCK_PARAMETERS 12
+
+/* All that follows from a spec. */
+struct seki_block_info {
+    struct seki_shape out; /* parts 1 */
+    int count;
+    struct seki_parameter tensors[SEKI_MAX_BLOCK_PARAMETERS];
+    size_t parameters; /* floats */
+    size_t statistics; /* floats */
+    uint64_t macs;     /* of convolutions and linear, an image */
+};
+
+/* -1 (SEKI_BAD_USE, "block"): sizes that make no sense, e.g. a kernel larger than the padded
+ * picture. */
+int seki_block_describe(const struct seki_block_spec *spec, struct seki_block_info *info,
+                        struct seki_error *error);
+
+/* One call of a block. Windows have the spec's shapes. */
+struct seki_block_call {
+    int images;
+    enum seki_mode mode;
+    struct seki_window x, y;   /* y: parts 1 */
+    struct seki_window dx, dy; /* backward; dx.data NULL: not wanted */
+    bool add_y, add_dx;
+    const float *keep;       /* images factors, or NULL */
+    const float *parameters; /* the block's own, info.parameters floats */
+    float *gradients;        /* backward */
+    float *statistics;       /* info.statistics floats */
+    void *saved, *scratch;
+};
+
+struct seki_block; /* a block that a backend has prepared */
+
+/* Loss of a batch of logits, their gradient times `weight` / images. A label outside 0 .. classes-1
+ * is refused (SEKI_BAD_INPUT, "label"). */
+struct seki_loss_call {
+    int images, classes;
+    struct seki_window logits;  /* shape (1, classes, 1, 1) */
+    struct seki_window dlogits; /* data NULL: not wanted */
+    const int32_t *labels;      /* in the backend's memory */
+    float weight;
+    double loss;  /* out: sum over the images of the cross entropy, not weighted */
+    long correct; /* out: how many logits' maxima (the first of equals) are the label */
+};
+
+/* SGD as PyTorch has it: g = scale * gradient + decay * w; m = momentum * m + g; w -= rate * m, or
+ * with nesterov w -= rate * (g + momentum * m). A momentum array that starts at zero gives
+ * PyTorch's first step. */
+struct seki_sgd {
+    float rate, momentum, decay, scale;
+    bool nesterov;
+};
+
+/* ---- Backends ----------------------------------------------------------------------------- */
+
+struct seki_backend {
+    const struct seki_backend_ops *ops;
+    int threads;
+    /* the backend's own members follow */
+};
+
+/* Every function may be called from one thread at a time. Byte counts and pointers are of the
+ * backend's memory, unless `host` is in the name; every address that `memory` gives is 64-byte
+ * aligned. */
+struct seki_backend_ops {
+    const char *name;
+    struct seki_backend *(*open)(int threads, struct seki_error *error);
+    void (*close)(struct seki_backend *backend);
+
+    /* Zeroed, touched. */
+    void *(*memory)(struct seki_backend *backend, size_t bytes, struct seki_error *error);
+    void (*release)(struct seki_backend *backend, void *memory);
+    void (*zero)(struct seki_backend *backend, void *memory, size_t bytes);
+    int (*write)(struct seki_backend *backend, void *memory, const void *host, size_t bytes,
+                 struct seki_error *error);
+    int (*read)(struct seki_backend *backend, void *host, const void *memory, size_t bytes,
+                struct seki_error *error);
+
+    /* Bytes of a tensor, a multiple of 64. */
+    size_t (*tensor_bytes)(const struct seki_backend *backend, const struct seki_shape *shape,
+                           int images);
+    /* Copies between plain (N, C, H, W) floats on the host, C running over the window's channels,
+     * and a window. */
+    int (*tensor_write)(struct seki_backend *backend, const struct seki_window *window, int images,
+                        const float *host, struct seki_error *error);
+    int (*tensor_read)(struct seki_backend *backend, float *host, const struct seki_window *window,
+                       int images, struct seki_error *error);
+
+    /* A block of that spec; NULL where the backend cannot ("backend" in *error says why). */
+    struct seki_block *(*block_open)(struct seki_backend *backend,
+                                     const struct seki_block_spec *spec, struct seki_error *error);
+    void (*block_close)(struct seki_block *block);
+    /* Gets ready for calls with so many images in that mode, and says how many bytes they take. May
+     * be called again for other numbers; cheap where it was called before. */
+    int (*block_prepare)(struct seki_block *block, int images, enum seki_mode mode, size_t *saved,
+                         size_t *scratch, struct seki_error *error);
+    int (*forward)(struct seki_block *block, const struct seki_block_call *call,
+                   struct seki_error *error);
+    int (*backward)(struct seki_block *block, const struct seki_block_call *call,
+                    struct seki_error *error);
+
+    int (*loss)(struct seki_backend *backend, struct seki_loss_call *call,
+                struct seki_error *error);
+    /* Sum of squares, in double precision, in an order that depends on the thread count alone. */
+    double (*square_sum)(struct seki_backend *backend, const float *values, size_t count);
+    void (*sgd)(struct seki_backend *backend, float *weights, const float *gradients,
+                float *momenta, size_t count, const struct seki_sgd *sgd);
+};
+
+/* name: "auto" (the fastest that this machine has), "ref", "cpu". threads 0: as many as the process
+ * may use; open gets the number. `ref` always runs on one. SEKI_BAD_USE ("backend"): no such
+ * backend in this build. */
+struct seki_backend *seki_backend_open(const char *name, int threads, struct seki_error *error);
+void seki_backend_close(struct seki_backend *backend);
+
+#endif

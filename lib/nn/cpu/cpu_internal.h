@@ -1,0 +1,231 @@
+/*
+ * cpu_internal.h - the CPU backend among its own files.
+ *
+ * Layout of a tensor: (N, H, W, parts * channels) floats, dense. A window on a part is a range of
+ * channels, so a pixel of it begins parts * channels floats after the last one. Own kernels
+ * (kernels.h) take any such range; oneDNN, which does the dense and 1x1 convolutions, is given
+ * dense tensors alone.
+ *
+ * Repeatability: every loop is cut into as many parts as the backend has threads, by position; sums
+ * of the parts are added in their order, in double precision. Which thread does a part makes no
+ * difference.
+ */
+#ifndef SEKI_CPU_INTERNAL_H
+#define SEKI_CPU_INTERNAL_H
+
+#include "nn/backend.h"
+#include "nn/cpu/kernels.h"
+#include "nn/nn_internal.h"
+
+/* ---- The backend -------------------------------------------------------------------------- */
+
+struct cpu_dnnl;        /* oneDNN's engine and stream */
+struct cpu_convolution; /* oneDNN's primitives for one shape of convolution */
+
+struct cpu_backend {
+    struct seki_backend base;
+    const struct cpu_kernels *kernels;
+    struct cpu_dnnl *dnnl;
+    struct cpu_convolution *convolutions; /* in use, by blocks of equal shape together */
+    unsigned memories;                    /* given out so far */
+};
+
+static inline struct cpu_backend *cpu_backend(struct seki_backend *backend)
+{
+    return (struct cpu_backend *)backend;
+}
+
+/* Runs work(call, part, parts) for every part, parts being the backend's threads. */
+void seki_cpu_parallel(const struct cpu_backend *backend, cpu_kernel *work, const void *call);
+
+/* The best set of kernels that this machine runs. */
+const struct cpu_kernels *seki_cpu_kernels(void);
+
+/* oneDNN runs on as many threads as OpenMP would give the calling thread. These set that to the
+ * backend's number and back, around every call that reaches oneDNN. */
+int seki_cpu_threads_enter(const struct cpu_backend *backend);
+void seki_cpu_threads_leave(int before);
+
+/* ---- Memory ------------------------------------------------------------------------------- */
+
+void *seki_cpu_memory(struct seki_backend *backend, size_t bytes, struct seki_error *error);
+void seki_cpu_release(struct seki_backend *backend, void *memory);
+void seki_cpu_zero(struct seki_backend *backend, void *memory, size_t bytes);
+int seki_cpu_write(struct seki_backend *backend, void *memory, const void *host, size_t bytes,
+                   struct seki_error *error);
+int seki_cpu_read(struct seki_backend *backend, void *host, const void *memory, size_t bytes,
+                  struct seki_error *error);
+
+/* Gives out pieces of a piece of memory, 64-byte aligned; with base NULL it only counts, so that
+ * one function says both how much is needed and where it lies. */
+struct cpu_arena {
+    char *base;
+    size_t used;
+};
+
+void *seki_cpu_take(struct cpu_arena *arena, size_t bytes);
+float *seki_cpu_take_floats(struct cpu_arena *arena, size_t count);
+
+/* ---- Tensors ------------------------------------------------------------------------------ */
+
+size_t seki_cpu_tensor_bytes(const struct seki_backend *backend, const struct seki_shape *shape,
+                             int images);
+int seki_cpu_tensor_write(struct seki_backend *backend, const struct seki_window *window,
+                          int images, const float *host, struct seki_error *error);
+int seki_cpu_tensor_read(struct seki_backend *backend, float *host,
+                         const struct seki_window *window, int images, struct seki_error *error);
+
+struct cpu_view seki_cpu_view(const struct seki_window *window);
+
+static inline struct cpu_view cpu_dense(float *data, int channels)
+{
+    return (struct cpu_view){data, (size_t)channels};
+}
+
+/* ---- Convolutions (oneDNN) ---------------------------------------------------------------- */
+
+int seki_cpu_dnnl_open(struct cpu_backend *backend, struct seki_error *error);
+void seki_cpu_dnnl_close(struct cpu_backend *backend);
+
+struct cpu_convolution_shape {
+    int images, in_channels, out_channels, height, width;
+    int kernel_height, kernel_width, stride_height, stride_width, padding_height, padding_width;
+    int backward; /* 1: primitives for backward too */
+};
+
+/* The convolution of that shape, shared with whoever else has it open. */
+struct cpu_convolution *seki_cpu_convolution_open(struct cpu_backend *backend,
+                                                  const struct cpu_convolution_shape *shape,
+                                                  struct seki_error *error);
+void seki_cpu_convolution_close(struct cpu_backend *backend, struct cpu_convolution *convolution);
+/* Scratch of the largest of the calls below. */
+size_t seki_cpu_convolution_scratch(const struct cpu_convolution *convolution);
+/* x, y, dx, dy are dense NHWC, weights plain (O, I, kH, kW). */
+int seki_cpu_convolution_forward(struct cpu_backend *backend, struct cpu_convolution *convolution,
+                                 const float *x, const float *weights, float *y, void *scratch,
+                                 struct seki_error *error);
+int seki_cpu_convolution_dx(struct cpu_backend *backend, struct cpu_convolution *convolution,
+                            const float *dy, const float *weights, float *dx, void *scratch,
+                            struct seki_error *error);
+/* dweights += */
+int seki_cpu_convolution_dweights(struct cpu_backend *backend, struct cpu_convolution *convolution,
+                                  const float *x, const float *dy, float *dweights, void *scratch,
+                                  struct seki_error *error);
+
+/* ---- Depthwise convolutions (own kernels) -------------------------------------------------- */
+
+/* Takes what the functions below need, for a depthwise convolution whose sizes are set, and points
+ * it there. */
+void seki_cpu_depthwise_take(struct cpu_arena *arena, const struct cpu_backend *backend, bool train,
+                             struct cpu_depthwise *depthwise);
+/* d->y from d->x; weights: (C, 1, kH, kW). */
+void seki_cpu_depthwise_forward(const struct cpu_backend *backend, struct cpu_depthwise *d,
+                                const float *weights);
+/* d->dx (where wanted) and dweights += from d->x, d->dy. */
+void seki_cpu_depthwise_backward(const struct cpu_backend *backend, struct cpu_depthwise *d,
+                                 const float *weights, float *dweights);
+
+/* ---- Blocks ------------------------------------------------------------------------------- */
+
+/* A block made ready for a number of images; `train`: backward will follow. */
+struct cpu_plan {
+    struct cpu_plan *next;
+    int images;
+    bool train;
+    struct cpu_convolution *convolutions[2];
+    size_t saved, scratch;
+};
+
+struct cpu_block_ops {
+    /* The convolutions of a plan; NULL: none. */
+    int (*prepare)(struct seki_block *block, struct cpu_plan *plan, struct seki_error *error);
+    /* Takes from the arenas all that a call will. */
+    void (*measure)(const struct seki_block *block, const struct cpu_plan *plan,
+                    struct cpu_arena *saved, struct cpu_arena *scratch);
+    int (*forward)(struct seki_block *block, const struct cpu_plan *plan,
+                   const struct seki_block_call *call, struct seki_error *error);
+    int (*backward)(struct seki_block *block, const struct cpu_plan *plan,
+                    const struct seki_block_call *call, struct seki_error *error);
+};
+
+struct seki_block {
+    struct cpu_backend *backend;
+    const struct cpu_block_ops *ops;
+    struct seki_block_spec spec;
+    struct seki_block_info info;
+    int in_channels;
+    struct cpu_plan *plans;
+};
+
+extern const struct cpu_block_ops seki_cpu_block_conv, seki_cpu_block_separable,
+    seki_cpu_block_reduce, seki_cpu_block_pool, seki_cpu_block_norm, seki_cpu_block_copy,
+    seki_cpu_block_head;
+
+struct seki_block *seki_cpu_block_open(struct seki_backend *backend,
+                                       const struct seki_block_spec *spec,
+                                       struct seki_error *error);
+void seki_cpu_block_close(struct seki_block *block);
+int seki_cpu_block_prepare(struct seki_block *block, int images, enum seki_mode mode, size_t *saved,
+                           size_t *scratch, struct seki_error *error);
+int seki_cpu_forward(struct seki_block *block, const struct seki_block_call *call,
+                     struct seki_error *error);
+int seki_cpu_backward(struct seki_block *block, const struct seki_block_call *call,
+                      struct seki_error *error);
+
+/* The parameter, its gradient, the statistic of that role; NULL where the block has none. */
+const float *seki_cpu_parameter(const struct seki_block *block, const struct seki_block_call *call,
+                                enum seki_parameter_role role, int repeat);
+float *seki_cpu_gradient(const struct seki_block *block, const struct seki_block_call *call,
+                         enum seki_parameter_role role, int repeat);
+float *seki_cpu_statistic(const struct seki_block *block, const struct seki_block_call *call,
+                          enum seki_parameter_role role, int repeat);
+
+static inline size_t cpu_pixels(const struct seki_shape *shape)
+{
+    return (size_t)shape->height * (size_t)shape->width;
+}
+
+/* ---- Normalisation ------------------------------------------------------------------------ */
+
+/* One BN of a block: coefficients that forward finds and backward reads, `channels` floats each:
+ * mean, scale, shift, 1 / deviation. */
+struct cpu_norm_state {
+    float *mean, *scale, *shift, *inverse;
+};
+
+struct cpu_norm_state seki_cpu_norm_take(struct cpu_arena *arena, int channels);
+
+struct cpu_norm_parameters {
+    const float *scale, *shift; /* NULL: 1 and 0 */
+    float *dscale, *dshift;     /* backward; NULL as scale and shift are */
+    float *running_mean, *running_variance;
+};
+
+/* Those of a repeat, from channel `first` on (REDUCE's halves). */
+struct cpu_norm_parameters seki_cpu_norm_parameters(const struct seki_block *block,
+                                                    const struct seki_block_call *call, int repeat,
+                                                    int first);
+
+/* Scratch of the functions below. */
+void *seki_cpu_norm_scratch(struct cpu_arena *arena, const struct cpu_backend *backend,
+                            int channels);
+
+/* Finds the coefficients for norm->z into `state`, and points norm's at them. */
+void seki_cpu_norm_coefficients(const struct cpu_backend *backend, struct cpu_norm *norm,
+                                const struct cpu_norm_parameters *parameters, enum seki_mode mode,
+                                const struct cpu_norm_state *state, void *scratch);
+/* dz from dy, if dz.data is not NULL; dscale, dshift +=. norm: images, channels, pixels, z, keep,
+ * relu, dy, dz, add. */
+void seki_cpu_norm_backward(const struct cpu_backend *backend, struct cpu_norm *norm,
+                            const struct cpu_norm_parameters *parameters,
+                            const struct cpu_norm_state *state, void *scratch);
+
+/* ---- Outside of blocks -------------------------------------------------------------------- */
+
+int seki_cpu_loss(struct seki_backend *backend, struct seki_loss_call *call,
+                  struct seki_error *error);
+double seki_cpu_square_sum(struct seki_backend *backend, const float *values, size_t count);
+void seki_cpu_sgd(struct seki_backend *backend, float *weights, const float *gradients,
+                  float *momenta, size_t count, const struct seki_sgd *sgd);
+
+#endif

@@ -1,0 +1,403 @@
+/*
+ * kernel_set.h - template: all kernels of one instruction set, from the width_*.h templates.
+ * Included by kernels_*.c, which define SET (the table's name), SET_NAME and LANES (16, 8 or 4),
+ * and choose the instruction set.
+ */
+#include "nn/cpu/kernels.h"
+
+#include <string.h>
+
+#include "nn/backend.h"
+
+#define JOIN(a, b)    a##b
+#define WIDE(name, w) JOIN(name, w)
+#define V(name)       WIDE(name##_, W)
+
+#define MAX_KERNEL    SEKI_CPU_MAX_KERNEL
+#define CASE(K, D, S) (((K) << 8) + ((D) << 4) + (S))
+
+/* ---- What the templates share -------------------------------------------------------------- */
+
+struct span {
+    int first, end;
+};
+
+/* The rows (or columns) of a picture of `size` that output i looks at. */
+static inline struct span pool_span(int i, int stride, int padding, int kernel, int size)
+{
+    int first = i * stride - padding, end = first + kernel;
+    return (struct span){first < 0 ? 0 : first, end > size ? size : end};
+}
+
+/* The outputs that look at row (or column) i. */
+static inline struct span pool_outputs(int i, int stride, int padding, int kernel, int outputs)
+{
+    int lowest = i + padding - kernel + 1, end = (i + padding) / stride + 1;
+    return (struct span){lowest <= 0 ? 0 : (lowest + stride - 1) / stride,
+                         end > outputs ? outputs : end};
+}
+
+static inline float pool_share(int i, int stride, int padding, int kernel, int size)
+{
+    struct span span = pool_span(i, stride, padding, kernel, size);
+    return 1.0f / (float)(span.end - span.first);
+}
+
+/* ---- Widths ------------------------------------------------------------------------------- */
+
+#define W 1
+#include "nn/cpu/width_all.h"
+#undef W
+#define W 4
+#include "nn/cpu/width_all.h"
+#undef W
+#if LANES >= 8
+#define W 8
+#include "nn/cpu/width_all.h"
+#undef W
+#define IF8(...) __VA_ARGS__
+#else
+#define IF8(...)
+#endif
+#if LANES >= 16
+#define W 16
+#include "nn/cpu/width_all.h"
+#undef W
+#define IF16(...) __VA_ARGS__
+#else
+#define IF16(...)
+#endif
+
+/* Calls NAME_w(…) for the channels in turn, as many at a time as there are vectors for. In the
+ * arguments `c` is the first channel. */
+#define EACH_WIDTH(channels, NAME, ...)                                                            \
+    do {                                                                                           \
+        int c = 0;                                                                                 \
+        IF16(for (; c + 16 <= (channels); c += 16) NAME##_16(__VA_ARGS__);)                        \
+        IF8(for (; c + 8 <= (channels); c += 8) NAME##_8(__VA_ARGS__);)                            \
+        for (; c + 4 <= (channels); c += 4)                                                        \
+            NAME##_4(__VA_ARGS__);                                                                 \
+        for (; c < (channels); c++)                                                                \
+            NAME##_1(__VA_ARGS__);                                                                 \
+    } while (0)
+
+/* ---- Pixels, in runs that the nearest cache holds ------------------------------------------- */
+
+struct run {
+    size_t first, count, end; /* pixels, counted over all images */
+    size_t image;
+};
+
+static struct run run_start(int images, size_t pixels, int part, int parts)
+{
+    size_t all = (size_t)images * pixels;
+    return (struct run){.first = cpu_first(all, part, parts),
+                        .end = cpu_first(all, part + 1, parts)};
+}
+
+/* The next run of pixels of one image; false at the end. */
+static bool run_next(struct run *run, size_t pixels, int channels)
+{
+    size_t most = 2048 / (size_t)channels, left;
+
+    run->first += run->count;
+    if (run->first >= run->end)
+        return false;
+    run->image = run->first / pixels;
+    left = (run->image + 1) * pixels;
+    left = (left < run->end ? left : run->end) - run->first;
+    most = most < 8 ? 8 : most;
+    run->count = left < most ? left : most;
+    return true;
+}
+
+static inline float kept(const float *keep, size_t image)
+{
+    return keep != NULL ? keep[image] : 1.0f;
+}
+
+static void map(const void *call, int part, int parts)
+{
+    const struct cpu_map *m = call;
+    struct run run = run_start(m->images, m->pixels, part, parts);
+
+    while (run_next(&run, m->pixels, m->channels))
+        EACH_WIDTH(m->channels, map, m, run.first, run.count, c, kept(m->keep, run.image));
+}
+
+static void moments(const void *call, int part, int parts)
+{
+    const struct cpu_norm *m = call;
+    struct run run = run_start(m->images, m->pixels, part, parts);
+    const size_t begin = run.first;
+    double *sums = m->sums + (size_t)part * m->sums_stride;
+
+    memset(sums, 0, 2 * (size_t)m->channels * sizeof(*sums));
+    while (run_next(&run, m->pixels, m->channels))
+        EACH_WIDTH(m->channels, moments, m, run.first, run.count, c, run.first - begin, sums);
+}
+
+static void normalise(const void *call, int part, int parts)
+{
+    const struct cpu_norm *m = call;
+    struct run run = run_start(m->images, m->pixels, part, parts);
+
+    while (run_next(&run, m->pixels, m->channels))
+        EACH_WIDTH(m->channels, normalise, m, run.first, run.count, c, kept(m->keep, run.image));
+}
+
+static void norm_sums(const void *call, int part, int parts)
+{
+    const struct cpu_norm *m = call;
+    struct run run = run_start(m->images, m->pixels, part, parts);
+    double *sums = m->sums + (size_t)part * m->sums_stride;
+
+    memset(sums, 0, 2 * (size_t)m->channels * sizeof(*sums));
+    while (run_next(&run, m->pixels, m->channels))
+        EACH_WIDTH(m->channels, norm_sums, m, run.first, run.count, c, kept(m->keep, run.image),
+                   sums);
+}
+
+static void norm_backward(const void *call, int part, int parts)
+{
+    const struct cpu_norm *m = call;
+    struct run run = run_start(m->images, m->pixels, part, parts);
+
+    while (run_next(&run, m->pixels, m->channels))
+        EACH_WIDTH(m->channels, norm_backward, m, run.first, run.count, c,
+                   kept(m->keep, run.image));
+}
+
+/* ---- Rows --------------------------------------------------------------------------------- */
+
+static void subsample(const void *call, int part, int parts)
+{
+    const struct cpu_subsample *s = call;
+    const size_t rows = (size_t)s->images * (size_t)s->out_height;
+    const size_t line = (size_t)s->out_width * (size_t)s->channels;
+
+    for (size_t r = cpu_first(rows, part, parts); r < cpu_first(rows, part + 1, parts); r++) {
+        int at = 2 * (int)(r % (size_t)s->out_height) + s->odd;
+        int columns = (s->width - s->odd + 1) / 2;
+        size_t pixel =
+            ((r / (size_t)s->out_height) * (size_t)s->height + (size_t)at) * (size_t)s->width +
+            (size_t)s->odd;
+        float *y = s->y + r * line;
+        if (at >= s->height)
+            columns = 0;
+        if (columns > 0)
+            EACH_WIDTH(s->channels, subsample, s, s->x.data + pixel * s->x.stride, y, columns, c);
+        memset(y + (size_t)columns * (size_t)s->channels, 0,
+               (size_t)(s->out_width - columns) * (size_t)s->channels * sizeof(*y));
+    }
+}
+
+static void subsample_backward(const void *call, int part, int parts)
+{
+    const struct cpu_subsample *s = call;
+    const size_t rows = (size_t)s->images * (size_t)s->out_height;
+    const int columns = (s->width - s->odd + 1) / 2;
+
+    for (size_t r = cpu_first(rows, part, parts); r < cpu_first(rows, part + 1, parts); r++) {
+        int at = 2 * (int)(r % (size_t)s->out_height) + s->odd;
+        size_t pixel =
+            ((r / (size_t)s->out_height) * (size_t)s->height + (size_t)at) * (size_t)s->width +
+            (size_t)s->odd;
+        const float *y = s->y + r * (size_t)s->out_width * (size_t)s->channels;
+        if (at < s->height && columns > 0)
+            EACH_WIDTH(s->channels, subsample_backward, s, s->x.data + pixel * s->x.stride,
+                       s->mask.data + pixel * s->mask.stride, y, columns, c);
+    }
+}
+
+/* ---- Images ------------------------------------------------------------------------------- */
+
+/* Images times vectors of channels are shared out, so that few images still give all parts work.
+ * Calls NAME_w(…) for each in turn, where `image` and `c` say which. */
+#define EACH_IMAGE(call, channel_count, part, parts, NAME, ...)                                    \
+    do {                                                                                           \
+        const size_t vectors = ((size_t)(channel_count) + LANES - 1) / LANES;                      \
+        const size_t items = (size_t)(call)->images * vectors;                                     \
+        const size_t end = cpu_first(items, (part) + 1, (parts));                                  \
+        for (size_t item = cpu_first(items, (part), (parts)); item < end; item++) {                \
+            const int image = (int)(item / vectors), base = (int)(item % vectors) * LANES;         \
+            const int left = (channel_count)-base;                                                 \
+            EACH_WIDTH_FROM(base, left < LANES ? left : LANES, NAME, __VA_ARGS__);                 \
+        }                                                                                          \
+    } while (0)
+
+#define EACH_WIDTH_FROM(base, channels, NAME, ...)                                                 \
+    do {                                                                                           \
+        int c = (base);                                                                            \
+        const int stop = (base) + (channels);                                                      \
+        IF16(for (; c + 16 <= stop; c += 16) NAME##_16(__VA_ARGS__);)                              \
+        IF8(for (; c + 8 <= stop; c += 8) NAME##_8(__VA_ARGS__);)                                  \
+        for (; c + 4 <= stop; c += 4)                                                              \
+            NAME##_4(__VA_ARGS__);                                                                 \
+        for (; c < stop; c++)                                                                      \
+            NAME##_1(__VA_ARGS__);                                                                 \
+    } while (0)
+
+static void depthwise(const void *call, int part, int parts)
+{
+    const struct cpu_depthwise *d = call;
+    char *workspace = d->workspace + (size_t)part * d->workspace_bytes;
+
+    EACH_IMAGE(d, d->channels, part, parts, depthwise, d, image, c, workspace);
+}
+
+static void depthwise_backward(const void *call, int part, int parts)
+{
+    const struct cpu_depthwise *d = call;
+    char *workspace = d->workspace + (size_t)part * d->workspace_bytes;
+    double *sums = d->sums + (size_t)part * d->sums_stride;
+
+    memset(sums, 0,
+           (size_t)(d->kernel_height * d->kernel_width) * (size_t)d->channels * sizeof(*sums));
+    EACH_IMAGE(d, d->channels, part, parts, depthwise_backward, d, image, c, workspace, sums);
+}
+
+static void max_pool(const void *call, int part, int parts)
+{
+    const struct cpu_pool *p = call;
+    char *workspace = p->workspace + (size_t)part * p->workspace_bytes;
+
+    EACH_IMAGE(p, p->channels, part, parts, max_pool, p, image, c, workspace);
+}
+
+static void max_pool_backward(const void *call, int part, int parts)
+{
+    const struct cpu_pool *p = call;
+    char *workspace = p->workspace + (size_t)part * p->workspace_bytes;
+
+    EACH_IMAGE(p, p->channels, part, parts, max_pool_backward, p, image, c, workspace);
+}
+
+static void average_pool(const void *call, int part, int parts)
+{
+    const struct cpu_pool *p = call;
+    char *workspace = p->workspace + (size_t)part * p->workspace_bytes;
+
+    EACH_IMAGE(p, p->channels, part, parts, average_pool, p, image, c, workspace);
+}
+
+static void average_pool_backward(const void *call, int part, int parts)
+{
+    const struct cpu_pool *p = call;
+    char *workspace = p->workspace + (size_t)part * p->workspace_bytes;
+
+    EACH_IMAGE(p, p->channels, part, parts, average_pool_backward, p, image, c, workspace);
+}
+
+/* ---- Classifier --------------------------------------------------------------------------- */
+
+static void head_mean(const void *call, int part, int parts)
+{
+    const struct cpu_head *h = call;
+    const size_t images = (size_t)h->images;
+
+    for (size_t n = cpu_first(images, part, parts); n < cpu_first(images, part + 1, parts); n++)
+        EACH_WIDTH(h->channels, head_mean, h, n, c);
+}
+
+static void head_linear(const void *call, int part, int parts)
+{
+    const struct cpu_head *h = call;
+    const size_t images = (size_t)h->images, channels = (size_t)h->channels;
+
+    for (size_t n = cpu_first(images, part, parts); n < cpu_first(images, part + 1, parts); n++) {
+        float *y = h->y.data + n * h->y.stride;
+        for (int k = 0; k < h->classes; k++) {
+            const float *a = h->mean + n * channels, *b = h->weights + (size_t)k * channels;
+            double sum = h->bias[k];
+            EACH_WIDTH(h->channels, sum += (double)head_dot, a + c, b + c);
+            y[k] = (float)sum * kept(h->keep, n) + (h->add ? y[k] : 0.0f);
+        }
+    }
+}
+
+static void head_dmean(const void *call, int part, int parts)
+{
+    const struct cpu_head *h = call;
+    const size_t images = (size_t)h->images;
+
+    for (size_t n = cpu_first(images, part, parts); n < cpu_first(images, part + 1, parts); n++)
+        EACH_WIDTH(h->channels, head_dmean, h, n, c);
+}
+
+static void head_dweights(const void *call, int part, int parts)
+{
+    const struct cpu_head *h = call;
+    const size_t classes = (size_t)h->classes;
+
+    for (size_t k = cpu_first(classes, part, parts); k < cpu_first(classes, part + 1, parts); k++) {
+        double sum = 0;
+        EACH_WIDTH(h->channels, head_dweights, h, (int)k, c);
+        for (size_t n = 0; n < (size_t)h->images; n++)
+            sum += (double)h->dy.data[n * h->dy.stride + k] * (double)kept(h->keep, n);
+        h->dbias[k] += (float)sum;
+    }
+}
+
+static void head_dx(const void *call, int part, int parts)
+{
+    const struct cpu_head *h = call;
+    const size_t images = (size_t)h->images;
+
+    for (size_t n = cpu_first(images, part, parts); n < cpu_first(images, part + 1, parts); n++)
+        EACH_WIDTH(h->channels, head_dx, h, n, c);
+}
+
+/* ---- Parameters --------------------------------------------------------------------------- */
+
+static double square_sum(const float *values, size_t count)
+{
+    double sums[LANES] = {0}, sum = 0;
+    size_t i = 0;
+
+    for (; i + LANES <= count; i += LANES)
+        for (size_t lane = 0; lane < LANES; lane++)
+            sums[lane] += (double)values[i + lane] * (double)values[i + lane];
+    for (; i < count; i++)
+        sum += (double)values[i] * (double)values[i];
+    for (size_t lane = 0; lane < LANES; lane++)
+        sum += sums[lane];
+    return sum;
+}
+
+static void sgd(float *restrict weights, const float *restrict gradients, float *restrict momenta,
+                size_t count, const struct seki_sgd *sgd)
+{
+    const float rate = sgd->rate, momentum = sgd->momentum, decay = sgd->decay, scale = sgd->scale;
+    const bool nesterov = sgd->nesterov;
+
+    for (size_t i = 0; i < count; i++) {
+        float g = scale * gradients[i] + decay * weights[i], m = momentum * momenta[i] + g;
+        momenta[i] = m;
+        weights[i] -= rate * (nesterov ? g + momentum * m : m);
+    }
+}
+
+const struct cpu_kernels SET = {
+    .name = SET_NAME,
+    .map = map,
+    .subsample = subsample,
+    .subsample_backward = subsample_backward,
+    .moments = moments,
+    .normalise = normalise,
+    .norm_sums = norm_sums,
+    .norm_backward = norm_backward,
+    .depthwise = depthwise,
+    .depthwise_backward = depthwise_backward,
+    .max_pool = max_pool,
+    .max_pool_backward = max_pool_backward,
+    .average_pool = average_pool,
+    .average_pool_backward = average_pool_backward,
+    .head_mean = head_mean,
+    .head_linear = head_linear,
+    .head_dmean = head_dmean,
+    .head_dweights = head_dweights,
+    .head_dx = head_dx,
+    .square_sum = square_sum,
+    .sgd = sgd,
+};

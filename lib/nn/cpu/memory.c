@@ -1,0 +1,143 @@
+/*
+ * memory.c - the memory that the backend gives out. In a virtual machine the first touch of a page
+ * can cost ten microseconds, so large pieces are mapped with all their pages at once.
+ */
+#define _DEFAULT_SOURCE /* MAP_ANONYMOUS, MAP_POPULATE */
+#include "nn/cpu/cpu_internal.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#ifndef MAP_POPULATE /* Linux alone has it; elsewhere pages come at first touch */
+#define MAP_POPULATE 0
+#endif
+
+#define ALIGNMENT ((size_t)64)
+#define PAGE      ((size_t)4096)
+/* From this size on pieces are mapped on their own. */
+#define LARGE ((size_t)1 << 20)
+
+/* Stands right before a piece. */
+struct header {
+    void *base;
+    size_t mapped; /* bytes to unmap; 0: from the heap */
+};
+
+static void *map_pages(size_t bytes)
+{
+    void *base = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
+                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
+
+    return base == MAP_FAILED ? NULL : base;
+}
+
+static void *heap(size_t bytes)
+{
+    void *base;
+
+    if (posix_memalign(&base, ALIGNMENT, bytes) != 0)
+        return NULL;
+    return memset(base, 0, bytes);
+}
+
+void *seki_cpu_memory(struct seki_backend *backend, size_t bytes, struct seki_error *error)
+{
+    struct header header = {0};
+    /* Arrays that are read together should not lie at one offset from a page: their lines would
+     * meet in the same sets of the nearest cache. */
+    size_t before = ALIGNMENT * (1 + cpu_backend(backend)->memories++ * 5 % 32);
+
+    if (bytes > SIZE_MAX / 2) {
+        seki_fail(error, SEKI_NO_RESOURCE, "memory", "%zu bytes are more than can be addressed",
+                  bytes);
+        return NULL;
+    }
+    if (bytes < LARGE) {
+        before = ALIGNMENT;
+        header.base = heap(before + bytes);
+    } else {
+        header.mapped = (before + bytes + PAGE - 1) / PAGE * PAGE;
+        header.base = map_pages(header.mapped);
+    }
+    if (header.base == NULL) {
+        seki_fail(error, SEKI_NO_RESOURCE, "memory", "out of memory: %zu bytes were asked for",
+                  bytes);
+        return NULL;
+    }
+    char *memory = (char *)header.base + before;
+    memcpy(memory - sizeof(header), &header, sizeof(header));
+    return memory;
+}
+
+void seki_cpu_release(struct seki_backend *backend, void *memory)
+{
+    struct header header;
+
+    (void)backend;
+    if (memory == NULL)
+        return;
+    memcpy(&header, (char *)memory - sizeof(header), sizeof(header));
+    if (header.mapped == 0)
+        free(header.base);
+    else if (munmap(header.base, header.mapped) != 0)
+        SEKI_BUG("released memory that was not given out");
+}
+
+struct zero_work {
+    char *memory;
+    size_t bytes;
+};
+
+static void zero_part(const void *call, int part, int parts)
+{
+    const struct zero_work *work = call;
+    size_t lines = work->bytes / ALIGNMENT, first = cpu_first(lines, part, parts);
+    size_t end = cpu_first(lines, part + 1, parts);
+
+    memset(work->memory + first * ALIGNMENT, 0, (end - first) * ALIGNMENT);
+}
+
+void seki_cpu_zero(struct seki_backend *backend, void *memory, size_t bytes)
+{
+    struct zero_work work = {memory, bytes};
+    size_t rest = bytes % ALIGNMENT;
+
+    if (bytes < LARGE / 16) {
+        memset(memory, 0, bytes);
+        return;
+    }
+    seki_cpu_parallel(cpu_backend(backend), zero_part, &work);
+    memset((char *)memory + bytes - rest, 0, rest);
+}
+
+int seki_cpu_write(struct seki_backend *backend, void *memory, const void *host, size_t bytes,
+                   struct seki_error *error)
+{
+    (void)backend;
+    (void)error;
+    memcpy(memory, host, bytes);
+    return 0;
+}
+
+int seki_cpu_read(struct seki_backend *backend, void *host, const void *memory, size_t bytes,
+                  struct seki_error *error)
+{
+    (void)backend;
+    (void)error;
+    memcpy(host, memory, bytes);
+    return 0;
+}
+
+void *seki_cpu_take(struct cpu_arena *arena, size_t bytes)
+{
+    char *piece = arena->base != NULL ? arena->base + arena->used : NULL;
+
+    arena->used += (bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
+    return piece;
+}
+
+float *seki_cpu_take_floats(struct cpu_arena *arena, size_t count)
+{
+    return seki_cpu_take(arena, count * sizeof(float));
+}

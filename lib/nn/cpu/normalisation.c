@@ -1,0 +1,186 @@
+/*
+ * normalisation.c - batch normalisation (Ioffe, Szegedy 2015, arXiv 1502.03167): the batch's
+ * moments, the coefficients that follow, the gradients.
+ */
+#include "nn/cpu/cpu_internal.h"
+
+#include <math.h>
+
+struct cpu_norm_state seki_cpu_norm_take(struct cpu_arena *arena, int channels)
+{
+    const size_t count = (size_t)channels;
+
+    return (struct cpu_norm_state){
+        .mean = seki_cpu_take_floats(arena, count),
+        .scale = seki_cpu_take_floats(arena, count),
+        .shift = seki_cpu_take_floats(arena, count),
+        .inverse = seki_cpu_take_floats(arena, count),
+    };
+}
+
+struct cpu_norm_parameters seki_cpu_norm_parameters(const struct seki_block *block,
+                                                    const struct seki_block_call *call, int repeat,
+                                                    int first)
+{
+    struct cpu_norm_parameters p = {
+        .running_mean = seki_cpu_statistic(block, call, SEKI_RUNNING_MEAN, repeat) + first,
+        .running_variance = seki_cpu_statistic(block, call, SEKI_RUNNING_VARIANCE, repeat) + first,
+    };
+
+    if (block->spec.affine) {
+        p.scale = seki_cpu_parameter(block, call, SEKI_SCALE, repeat) + first;
+        p.shift = seki_cpu_parameter(block, call, SEKI_SHIFT, repeat) + first;
+        if (call->gradients != NULL) {
+            p.dscale = seki_cpu_gradient(block, call, SEKI_SCALE, repeat) + first;
+            p.dshift = seki_cpu_gradient(block, call, SEKI_SHIFT, repeat) + first;
+        }
+    }
+    return p;
+}
+
+/* Doubles between the sums of two parts. Neighbouring lines are fetched in pairs, so sums of two
+ * threads that lie side by side slow each other down even where no line is shared. */
+static size_t sums_stride(int channels)
+{
+    return (2 * (size_t)channels + 63) / 64 * 64 + 64;
+}
+
+/* Sums of all parts, then offset and slope of backward. */
+struct scratch {
+    double *sums;
+    float *offset, *slope;
+};
+
+static struct scratch take_scratch(struct cpu_arena *arena, const struct cpu_backend *backend,
+                                   int channels)
+{
+    const size_t sums = (size_t)backend->base.threads * sums_stride(channels);
+
+    return (struct scratch){
+        .sums = seki_cpu_take(arena, sums * sizeof(double)),
+        .offset = seki_cpu_take_floats(arena, (size_t)channels),
+        .slope = seki_cpu_take_floats(arena, (size_t)channels),
+    };
+}
+
+void *seki_cpu_norm_scratch(struct cpu_arena *arena, const struct cpu_backend *backend,
+                            int channels)
+{
+    char *base = arena->base != NULL ? arena->base + arena->used : NULL;
+
+    take_scratch(arena, backend, channels);
+    return base;
+}
+
+struct moments {
+    double mean, variance;
+};
+
+/* Channel c's moments from those of all parts (Chan, Golub, LeVeque 1983). */
+static struct moments merged(const struct cpu_norm *norm, int parts, int c)
+{
+    const size_t pixels = (size_t)norm->images * norm->pixels;
+    double mean = 0, squares = 0, seen = 0;
+
+    for (int part = 0; part < parts; part++) {
+        const double *sums = norm->sums + (size_t)part * norm->sums_stride;
+        double n = (double)(cpu_first(pixels, part + 1, parts) - cpu_first(pixels, part, parts));
+        double delta = sums[c] - mean;
+        if (n == 0)
+            continue;
+        mean += delta * n / (seen + n);
+        squares += sums[norm->channels + c] + delta * delta * seen * n / (seen + n);
+        seen += n;
+    }
+    return (struct moments){mean, squares / (double)pixels};
+}
+
+/* running = 0.9 running + 0.1 batch. The variance is of the sample; a single value has none. */
+static void update_running(const struct cpu_norm_parameters *p, int c, size_t pixels,
+                           const struct moments *batch)
+{
+    const double momentum = (double)SEKI_NORM_MOMENTUM, n = (double)pixels;
+    double variance = n > 1 ? batch->variance * n / (n - 1) : batch->variance;
+
+    p->running_mean[c] =
+        (float)((1 - momentum) * (double)p->running_mean[c] + momentum * batch->mean);
+    p->running_variance[c] =
+        (float)((1 - momentum) * (double)p->running_variance[c] + momentum * variance);
+}
+
+static void point_at(struct cpu_norm *norm, const struct cpu_norm_state *state)
+{
+    norm->mean = state->mean;
+    norm->scale = state->scale;
+    norm->shift = state->shift;
+}
+
+void seki_cpu_norm_coefficients(const struct cpu_backend *backend, struct cpu_norm *norm,
+                                const struct cpu_norm_parameters *parameters, enum seki_mode mode,
+                                const struct cpu_norm_state *state, void *scratch)
+{
+    const int parts = backend->base.threads;
+    struct cpu_arena arena = {scratch, 0};
+    struct scratch own = take_scratch(&arena, backend, norm->channels);
+
+    norm->sums = own.sums;
+    norm->sums_stride = sums_stride(norm->channels);
+    if (mode != SEKI_MODE_INFER)
+        seki_cpu_parallel(backend, backend->kernels->moments, norm);
+    for (int c = 0; c < norm->channels; c++) {
+        struct moments m;
+        if (mode == SEKI_MODE_INFER)
+            m = (struct moments){parameters->running_mean[c], parameters->running_variance[c]};
+        else
+            m = merged(norm, parts, c);
+        if (mode == SEKI_MODE_TRAIN)
+            update_running(parameters, c, (size_t)norm->images * norm->pixels, &m);
+        double inverse = 1 / sqrt(m.variance + (double)SEKI_NORM_EPSILON);
+        state->mean[c] = (float)m.mean;
+        state->inverse[c] = (float)inverse;
+        state->scale[c] =
+            (float)(parameters->scale != NULL ? (double)parameters->scale[c] * inverse : inverse);
+        state->shift[c] = parameters->shift != NULL ? parameters->shift[c] : 0;
+    }
+    point_at(norm, state);
+}
+
+/*
+ * With xhat = (z - mean) * inverse over n values of a channel (the paper, section 3):
+ *   dshift = sum g,  dscale = sum g xhat,
+ *   dz = scale * (g - dshift / n - xhat * dscale / n), `scale` having 1 / deviation in it.
+ */
+void seki_cpu_norm_backward(const struct cpu_backend *backend, struct cpu_norm *norm,
+                            const struct cpu_norm_parameters *parameters,
+                            const struct cpu_norm_state *state, void *scratch)
+{
+    const int parts = backend->base.threads;
+    const double n = (double)norm->images * (double)norm->pixels;
+    struct cpu_arena arena = {scratch, 0};
+    struct scratch own = take_scratch(&arena, backend, norm->channels);
+
+    point_at(norm, state);
+    norm->sums = own.sums;
+    norm->sums_stride = sums_stride(norm->channels);
+    seki_cpu_parallel(backend, backend->kernels->norm_sums, norm);
+    for (int c = 0; c < norm->channels; c++) {
+        double sum = 0, products = 0, inverse = (double)state->inverse[c];
+        for (int part = 0; part < parts; part++) {
+            const double *sums = norm->sums + (size_t)part * norm->sums_stride;
+            sum += sums[c];
+            products += sums[norm->channels + c];
+        }
+        products *= inverse;
+        if (parameters->dscale != NULL) {
+            parameters->dscale[c] += (float)products;
+            parameters->dshift[c] += (float)sum;
+        }
+        own.offset[c] = (float)((double)state->scale[c] * sum / n);
+        own.slope[c] = (float)((double)state->scale[c] * inverse * products / n);
+    }
+    if (norm->dz.data == NULL)
+        return;
+    norm->offset = own.offset;
+    norm->slope = own.slope;
+    seki_cpu_parallel(backend, backend->kernels->norm_backward, norm);
+}

@@ -1,0 +1,101 @@
+/*
+ * width_vector.h - template: a vector of W floats and what the kernels do with it. Included once
+ * for each width by kernel_set.h, which defines W and V(name), the name with the width appended.
+ */
+#if W == 1
+
+typedef float V(vector);
+typedef int32_t V(mask);
+
+static inline V(vector) V(relu)(V(vector) x)
+{
+    return x < 0 ? 0 : x; /* NaN stays, as in PyTorch */
+}
+
+/* g where x > 0, else 0. */
+static inline V(vector) V(where_positive)(V(vector) x, V(vector) g)
+{
+    return x > 0 ? g : 0;
+}
+
+/* The greater; NaN if b is NaN, or a. */
+static inline V(vector) V(maximum)(V(vector) a, V(vector) b)
+{
+    return b > a || b != b ? b : a;
+}
+
+/* g where the mask is set, else 0. */
+static inline V(vector) V(keep)(V(mask) mask, V(vector) g)
+{
+    return mask ? g : 0;
+}
+
+static inline float V(total)(V(vector) x)
+{
+    return x;
+}
+
+static inline float V(lane)(const V(vector) * x, int i)
+{
+    (void)i;
+    return *x;
+}
+
+#else
+
+typedef float V(vector) __attribute__((vector_size(W * sizeof(float)), aligned(4), may_alias));
+typedef int32_t V(mask) __attribute__((vector_size(W * sizeof(float)), aligned(4), may_alias));
+
+static inline V(vector) V(relu)(V(vector) x)
+{
+    return (V(vector))((V(mask))x & ~(x < 0));
+}
+
+static inline V(vector) V(where_positive)(V(vector) x, V(vector) g)
+{
+    return (V(vector))((V(mask))g & (x > 0));
+}
+
+static inline V(vector) V(maximum)(V(vector) a, V(vector) b)
+{
+    V(mask) take = (b > a) | (b != b);
+    return (V(vector))(((V(mask))b & take) | ((V(mask))a & ~take));
+}
+
+static inline V(vector) V(keep)(V(mask) mask, V(vector) g)
+{
+    return (V(vector))((V(mask))g & mask);
+}
+
+static inline float V(total)(V(vector) x)
+{
+    float sum = 0;
+    for (int i = 0; i < W; i++)
+        sum += x[i];
+    return sum;
+}
+
+static inline float V(lane)(const V(vector) * x, int i)
+{
+    return (*x)[i];
+}
+
+#endif
+
+static inline V(vector) V(load)(const float *p)
+{
+    return *(const V(vector) *)p;
+}
+
+static inline void V(store)(float *p, V(vector) x)
+{
+    *(V(vector) *)p = x;
+}
+
+/* y (+)= x */
+static inline void V(put)(float *y, V(vector) x, bool add)
+{
+    if (add)
+        x += V(load)(y);
+    V(store)(y, x);
+}

@@ -1,0 +1,21 @@
+/*
+ * nn_internal.h - what the backends share among themselves and with backend.c.
+ */
+#ifndef SEKI_NN_INTERNAL_H
+#define SEKI_NN_INTERNAL_H
+
+#include "nn/backend.h"
+
+/* The backends of this build, fastest first in backend.c's list. */
+extern const struct seki_backend_ops seki_backend_cpu;
+extern const struct seki_backend_ops seki_backend_ref;
+
+/* Pixels along one axis that a convolution or pooling gives; 0 where the dilated kernel is larger
+ * than the padded picture. */
+int seki_sliding_size(int size, int kernel, int stride, int padding, int dilation);
+
+/* The tensor of that role and repeat; NULL where the block has none. */
+const struct seki_parameter *seki_block_parameter(const struct seki_block_info *info,
+                                                  enum seki_parameter_role role, int repeat);
+
+#endif

@@ -1,0 +1,205 @@
+/*
+ * test_backend.c - every backend of the build on every block of backend_cases.h: the others agree
+ * with `ref`, a call repeats to the byte, NaN comes through.
+ */
+#include "backend_rig.h"
+
+/* All but ref, which they are held against. */
+static const char *const others[] = {"cpu"};
+static const char *const all[] = {"ref", "cpu"};
+
+#define COUNT(array) (sizeof(array) / sizeof(array)[0])
+
+/* Largest difference, relative to the largest value that is expected, or to 1 where all are
+ * smaller: inputs are of order 1, and sums that cancel keep the rounding of their terms. */
+static double distance(const float *got, const float *expected, size_t count)
+{
+    double most = 0.0, scale = 1.0;
+
+    for (size_t i = 0; i < count; i++) {
+        if (isnan(got[i]) || isnan(expected[i]))
+            return INFINITY;
+        most = fmax(most, fabs((double)got[i] - expected[i]));
+        scale = fmax(scale, fabs((double)expected[i]));
+    }
+    return most / scale;
+}
+
+/* Single precision against sums in double precision; a gradient passes through up to four
+ * convolutions and two BN. */
+#define FORWARD_TOLERANCE  5e-6
+#define GRADIENT_TOLERANCE 2e-5
+
+static void assert_near(const struct values *got, const struct values *expected, int array,
+                        double tolerance, const char *what, const char *comment)
+{
+    double d = distance(got->array[array], expected->array[array], got->count[array]);
+
+    if (!(d <= tolerance))
+        fail_msg("%s: %s is %g from ref, at most %g is allowed", comment, what, d, tolerance);
+}
+
+/* A parameter tensor at a time: their sizes differ. */
+static void assert_gradients_near(const struct values *got, const struct values *expected,
+                                  const struct seki_block_info *info, const char *comment)
+{
+    for (int i = 0; i < info->count; i++) {
+        const struct seki_parameter *t = &info->tensors[i];
+
+        if (t->role == SEKI_RUNNING_MEAN || t->role == SEKI_RUNNING_VARIANCE)
+            continue;
+        double d = distance(got->array[GRADIENTS] + t->offset,
+                            expected->array[GRADIENTS] + t->offset, t->count);
+
+        if (!(d <= GRADIENT_TOLERANCE))
+            fail_msg("%s: the gradient of tensor %d (role %d, repeat %d) is %g from ref", comment,
+                     i, (int)t->role, t->repeat, d);
+    }
+}
+
+static struct values run(struct seki_backend *backend, const struct block_case *c,
+                         enum seki_mode mode, const struct values *inputs)
+{
+    struct rig rig = rig_open(backend, c, mode);
+    struct values v = values_copy(inputs);
+
+    rig_run(&rig, &v);
+    rig_close(&rig);
+    return v;
+}
+
+static void compare(struct seki_backend *ref, struct seki_backend *other,
+                    const struct block_case *c, enum seki_mode mode, uint64_t seed)
+{
+    static const char *const modes[] = {"train", "score", "infer"};
+    struct seki_block_info info;
+    struct seki_error error;
+    char comment[256];
+
+    assert_int_equal(seki_block_describe(&c->spec, &info, &error), 0);
+    snprintf(comment, sizeof comment, "%s, %s: %s", other->ops->name, modes[mode], c->comment);
+    struct values inputs = values_new(c, &info, seed);
+    struct values expected = run(ref, c, mode, &inputs), got = run(other, c, mode, &inputs);
+
+    assert_near(&got, &expected, Y, FORWARD_TOLERANCE, "y", comment);
+    assert_near(&got, &expected, STATISTICS, FORWARD_TOLERANCE, "a running statistic", comment);
+    if (mode == SEKI_MODE_TRAIN) {
+        if (!c->no_dx)
+            assert_near(&got, &expected, DX, GRADIENT_TOLERANCE, "dx", comment);
+        assert_gradients_near(&got, &expected, &info, comment);
+    }
+    values_free(&inputs);
+    values_free(&expected);
+    values_free(&got);
+}
+
+static void test_other_backends_agree_with_ref(void **state)
+{
+    struct seki_backend *ref = open_backend("ref");
+
+    (void)state;
+    for (size_t o = 0; o < COUNT(others); o++) {
+        struct seki_backend *other = open_backend(others[o]);
+
+        for (size_t i = 0; i < BLOCK_CASES; i++)
+            for (int mode = SEKI_MODE_TRAIN; mode <= SEKI_MODE_INFER; mode++)
+                compare(ref, other, &block_cases[i], (enum seki_mode)mode, 100 + i);
+        seki_backend_close(other);
+    }
+    seki_backend_close(ref);
+}
+
+static void test_a_call_repeats_to_the_byte(void **state)
+{
+    (void)state;
+    for (size_t b = 0; b < COUNT(all); b++) {
+        struct seki_backend *backend = open_backend(all[b]);
+
+        for (size_t i = 0; i < BLOCK_CASES; i++) {
+            const struct block_case *c = &block_cases[i];
+            struct rig rig = rig_open(backend, c, SEKI_MODE_TRAIN);
+            struct seki_block_info info;
+            struct seki_error error;
+
+            assert_int_equal(seki_block_describe(&c->spec, &info, &error), 0);
+            struct values inputs = values_new(c, &info, 200 + i);
+            struct values first = values_copy(&inputs), second = values_copy(&inputs);
+
+            rig_run(&rig, &first);
+            rig_run(&rig, &second);
+            for (int a = 0; a < ARRAYS; a++)
+                if (!same_bytes(&first, &second, a))
+                    fail_msg("%s: %s: array %d differs in a second call", all[b], c->comment, a);
+            values_free(&inputs);
+            values_free(&first);
+            values_free(&second);
+            rig_close(&rig);
+        }
+        seki_backend_close(backend);
+    }
+}
+
+static size_t count_nans(const float *values, size_t count)
+{
+    size_t nans = 0;
+
+    for (size_t i = 0; i < count; i++)
+        nans += isnan(values[i]) ? 1 : 0;
+    return nans;
+}
+
+/* NaN in one pixel comes out wherever ref has it, and ref has it somewhere. */
+static void check_nan(struct seki_backend *ref, struct seki_backend *backend,
+                      const struct block_case *c, enum seki_mode mode)
+{
+    struct seki_block_info info;
+    struct seki_error error;
+
+    assert_int_equal(seki_block_describe(&c->spec, &info, &error), 0);
+    struct values inputs = values_new(c, &info, 300);
+
+    inputs.array[X][0] = NAN;
+    struct rig rigs[] = {rig_open(ref, c, mode), rig_open(backend, c, mode)};
+    struct values expected = values_copy(&inputs), got = values_copy(&inputs);
+
+    rig_forward(&rigs[0], &expected);
+    rig_forward(&rigs[1], &got);
+    assert_true(count_nans(expected.array[Y], expected.count[Y]) > 0);
+    for (size_t i = 0; i < got.count[Y]; i++)
+        if (isnan(expected.array[Y][i]) && !isnan(got.array[Y][i]))
+            fail_msg("%s: %s: y[%zu] is %g, expected NaN", backend->ops->name, c->comment, i,
+                     (double)got.array[Y][i]);
+    values_free(&inputs);
+    values_free(&expected);
+    values_free(&got);
+    rig_close(&rigs[0]);
+    rig_close(&rigs[1]);
+}
+
+static void test_nan_comes_through(void **state)
+{
+    struct seki_backend *ref = open_backend("ref");
+
+    (void)state;
+    for (size_t b = 0; b < COUNT(all); b++) {
+        struct seki_backend *backend = open_backend(all[b]);
+
+        for (size_t i = 0; i < BLOCK_CASES; i++)
+            for (int mode = SEKI_MODE_TRAIN; mode <= SEKI_MODE_INFER; mode++)
+                if (block_cases[i].spec.kind != SEKI_BLOCK_ZERO)
+                    check_nan(ref, backend, &block_cases[i], (enum seki_mode)mode);
+        seki_backend_close(backend);
+    }
+    seki_backend_close(ref);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_other_backends_agree_with_ref),
+        cmocka_unit_test(test_a_call_repeats_to_the_byte),
+        cmocka_unit_test(test_nan_comes_through),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,402 @@
+/*
+ * test_backend_training.c - what backends do outside of blocks: tensors in and out, loss, the
+ * optimiser's step.
+ */
+#include "backend_rig.h"
+
+static const char *const backends[] = {"ref", "cpu"};
+
+#define BACKENDS (sizeof backends / sizeof backends[0])
+
+/* Runs `check` on every backend. */
+static void on_every_backend(void (*check)(struct seki_backend *backend))
+{
+    for (size_t i = 0; i < BACKENDS; i++) {
+        struct seki_backend *backend = open_backend(backends[i]);
+
+        check(backend);
+        seki_backend_close(backend);
+    }
+}
+
+/* ---- Opening ------------------------------------------------------------------------------ */
+
+static void test_open_names_the_backends_there_are(void **state)
+{
+    struct seki_error error = {0};
+    struct seki_backend *backend;
+
+    (void)state;
+    assert_null(seki_backend_open("abacus", 1, &error));
+    assert_int_equal(error.kind, SEKI_BAD_USE);
+    assert_string_equal(error.code, "backend");
+    assert_non_null(strstr(error.message, "abacus"));
+    assert_non_null(strstr(error.message, "auto, cpu, ref"));
+    assert_null(seki_backend_open("cpu", -1, &error));
+    assert_int_equal(error.kind, SEKI_BAD_USE);
+    for (size_t i = 0; i < BACKENDS; i++) {
+        backend = open_backend(backends[i]);
+        assert_string_equal(backend->ops->name, backends[i]);
+        seki_backend_close(backend);
+    }
+    backend = seki_backend_open("auto", 0, &error);
+    assert_non_null(backend);
+    assert_string_equal(backend->ops->name, "cpu");
+    assert_true(backend->threads >= 1);
+    seki_backend_close(backend);
+    seki_backend_close(NULL);
+}
+
+/* ---- Tensors ------------------------------------------------------------------------------ */
+
+static const struct {
+    struct seki_shape shape;
+    int images;
+} tensors[] = {
+    {{1, 3, 32, 32}, 2}, {{1, 1, 1, 1}, 1},  {{1, 5, 7, 5}, 3},   {{4, 16, 4, 4}, 2},
+    {{4, 5, 7, 5}, 2},   {{3, 36, 2, 3}, 1}, {{1, 100, 1, 1}, 5}, {{5, 1, 3, 1}, 2},
+};
+
+/* Every window of a tensor, written, read back, with the other parts as they were. */
+static void check_windows(struct seki_backend *b, struct seki_shape shape, int images)
+{
+    struct seki_error error;
+
+    assert_int_equal(b->ops->tensor_bytes(b, &shape, images) % 64, 0);
+    for (int part = 0; part < shape.parts; part++) {
+        for (int parts = 1; parts <= shape.parts - part; parts++) {
+            struct seki_shape own = shape;
+
+            own.parts = parts;
+            struct watched w = watched_new(b, own, shape.parts, part, images);
+            size_t count = w.count / (size_t)shape.parts * (size_t)parts;
+            float *wrote = calloc(count, sizeof(float)), *got = calloc(count, sizeof(float));
+
+            assert_non_null(wrote);
+            assert_non_null(got);
+            for (size_t i = 0; i < count; i++)
+                wrote[i] = (float)i + 0.5f;
+            watched_fill(b, &w, images, NULL, -1.0f);
+            assert_int_equal(b->ops->tensor_write(b, &w.window, images, wrote, &error), 0);
+            watched_read(b, &w, images, got, "a tensor", "round trip");
+            assert_memory_equal(got, wrote, count * sizeof(float));
+            free(wrote);
+            free(got);
+            watched_free(b, &w);
+        }
+    }
+}
+
+static void check_tensors(struct seki_backend *b)
+{
+    for (size_t i = 0; i < sizeof tensors / sizeof tensors[0]; i++)
+        check_windows(b, tensors[i].shape, tensors[i].images);
+}
+
+static void test_tensors_read_back_as_written(void **state)
+{
+    (void)state;
+    on_every_backend(check_tensors);
+}
+
+static void check_memory(struct seki_backend *b)
+{
+    struct seki_error error;
+    char host[300], expected[300] = {0};
+    char *memory = b->ops->memory(b, sizeof host, &error);
+
+    assert_non_null(memory);
+    assert_int_equal((uintptr_t)memory % 64, 0);
+    assert_int_equal(b->ops->read(b, host, memory, sizeof host, &error), 0);
+    assert_memory_equal(host, expected, sizeof host);
+    poison(b, memory, sizeof host);
+    b->ops->zero(b, memory + 7, 100);
+    memset(expected, POISON, sizeof expected);
+    memset(expected + 7, 0, 100);
+    assert_int_equal(b->ops->read(b, host, memory, sizeof host, &error), 0);
+    assert_memory_equal(host, expected, sizeof host);
+    b->ops->release(b, memory);
+    b->ops->release(b, NULL);
+    assert_null(b->ops->memory(b, SIZE_MAX, &error));
+    assert_int_equal(error.kind, SEKI_NO_RESOURCE);
+}
+
+static void test_memory_is_zeroed_and_aligned(void **state)
+{
+    (void)state;
+    on_every_backend(check_memory);
+}
+
+/* ---- Loss --------------------------------------------------------------------------------- */
+
+struct loss_case {
+    const char *comment;
+    int images, classes;
+    float weight;
+    float logits[8];
+    int32_t labels[4];
+    double loss;
+    long correct;
+    float dlogits[8];
+};
+
+static const struct loss_case loss_cases[] = {
+    {"equal logits: log(classes) each, the first counts as the largest",
+     2,
+     4,
+     1.0f,
+     {0, 0, 0, 0, 5, 5, 5, 5},
+     {0, 3},
+     2.772588722239781,
+     1,
+     {-0.375f, 0.125f, 0.125f, 0.125f, 0.125f, 0.125f, 0.125f, -0.375f}},
+    {"weight scales the gradient alone (auxiliary head)",
+     2,
+     2,
+     0.4f,
+     {1.0986123f, 0, 0, 1.0986123f},
+     {0, 0},
+     0.28768207 + 1.38629436,
+     1,
+     {-0.05f, 0.05f, -0.15f, 0.15f}},
+    {"large logits neither overflow nor lose the small ones",
+     1,
+     3,
+     1.0f,
+     {1000, 998, -1000},
+     {1},
+     2.126928011042972,
+     0,
+     {0.880797078f, -0.880797078f, 0}},
+    {"one class", 1, 1, 1.0f, {3}, {0}, 0.0, 1, {0}},
+};
+
+static void check_loss_case(struct seki_backend *b, const struct loss_case *c, bool want_dlogits)
+{
+    struct seki_error error;
+    struct seki_shape shape = {1, c->classes, 1, 1};
+    struct watched logits = watched_new(b, shape, 0, 0, c->images);
+    struct watched dlogits = watched_new(b, shape, 0, 0, c->images);
+    size_t bytes = (size_t)c->images * sizeof(int32_t);
+    int32_t *labels = b->ops->memory(b, bytes, &error);
+    float got[8];
+
+    assert_non_null(labels);
+    assert_int_equal(b->ops->write(b, labels, c->labels, bytes, &error), 0);
+    watched_fill(b, &logits, c->images, c->logits, NAN);
+    watched_fill(b, &dlogits, c->images, NULL, NAN);
+    struct seki_loss_call call = {.images = c->images,
+                                  .classes = c->classes,
+                                  .logits = logits.window,
+                                  .labels = labels,
+                                  .weight = c->weight};
+
+    if (want_dlogits)
+        call.dlogits = dlogits.window;
+    assert_int_equal(b->ops->loss(b, &call, &error), 0);
+    if (!(fabs(call.loss - c->loss) <= 1e-5 * fmax(1.0, c->loss)))
+        fail_msg("%s: %s: loss %.9g, expected %.9g", b->ops->name, c->comment, call.loss, c->loss);
+    assert_int_equal(call.correct, c->correct);
+    watched_read(b, &logits, c->images, NULL, "the logits", c->comment);
+    watched_read(b, &dlogits, c->images, want_dlogits ? got : NULL, "dlogits", c->comment);
+    for (int i = 0; i < c->images * c->classes && want_dlogits; i++)
+        if (!(fabsf(got[i] - c->dlogits[i]) <= 1e-6f))
+            fail_msg("%s: %s: dlogits[%d] is %.9g, expected %.9g", b->ops->name, c->comment, i,
+                     (double)got[i], (double)c->dlogits[i]);
+    watched_free(b, &logits);
+    watched_free(b, &dlogits);
+    b->ops->release(b, labels);
+}
+
+static void check_loss(struct seki_backend *b)
+{
+    for (size_t i = 0; i < sizeof loss_cases / sizeof loss_cases[0]; i++) {
+        check_loss_case(b, &loss_cases[i], true);
+        check_loss_case(b, &loss_cases[i], false);
+    }
+}
+
+static void test_loss_is_the_cross_entropy(void **state)
+{
+    (void)state;
+    on_every_backend(check_loss);
+}
+
+static void check_wrong_labels(struct seki_backend *b)
+{
+    static const int32_t wrong[][2] = {{0, 3}, {-1, 0}};
+    struct seki_shape shape = {1, 3, 1, 1};
+    struct watched logits = watched_new(b, shape, 0, 0, 2);
+
+    for (size_t i = 0; i < 2; i++) {
+        struct seki_error error = {0};
+        int32_t *labels = b->ops->memory(b, sizeof wrong[i], &error);
+
+        assert_non_null(labels);
+        assert_int_equal(b->ops->write(b, labels, wrong[i], sizeof wrong[i], &error), 0);
+        struct seki_loss_call call = {
+            .images = 2, .classes = 3, .logits = logits.window, .labels = labels, .weight = 1.0f};
+
+        assert_int_equal(b->ops->loss(b, &call, &error), -1);
+        assert_int_equal(error.kind, SEKI_BAD_INPUT);
+        assert_string_equal(error.code, "label");
+        b->ops->release(b, labels);
+    }
+    watched_free(b, &logits);
+}
+
+static void test_a_label_outside_the_classes_is_refused(void **state)
+{
+    (void)state;
+    on_every_backend(check_wrong_labels);
+}
+
+static void check_nan_logits(struct seki_backend *b)
+{
+    static const struct loss_case c = {.images = 1, .classes = 3, .logits = {1, NAN, 2}};
+    struct seki_error error;
+    struct watched logits = watched_new(b, (struct seki_shape){1, 3, 1, 1}, 0, 0, 1);
+    int32_t *labels = b->ops->memory(b, sizeof *labels, &error);
+
+    assert_non_null(labels);
+    watched_fill(b, &logits, 1, c.logits, NAN);
+    struct seki_loss_call call = {
+        .images = 1, .classes = 3, .logits = logits.window, .labels = labels, .weight = 1.0f};
+
+    assert_int_equal(b->ops->loss(b, &call, &error), 0);
+    assert_true(isnan(call.loss));
+    watched_free(b, &logits);
+    b->ops->release(b, labels);
+}
+
+static void test_the_loss_of_nan_is_nan(void **state)
+{
+    (void)state;
+    on_every_backend(check_nan_logits);
+}
+
+/* ---- The optimiser ------------------------------------------------------------------------ */
+
+enum { WEIGHTS = 1037 }; /* no multiple of a vector's length */
+
+static void check_square_sum(struct seki_backend *b)
+{
+    struct guarded values = guarded_floats(b, WEIGHTS);
+    struct seki_error error;
+    struct seki_random random;
+    float host[WEIGHTS];
+    double expected = 0.0;
+
+    seki_random_seed(&random, 5, 1);
+    random_normal(host, WEIGHTS, 1.0f, &random);
+    host[0] =
+        1e15f; /* its square would hide all others in single precision, and nearly overflow it */
+    host[WEIGHTS - 1] = 3e18f;
+    for (size_t i = 0; i < WEIGHTS; i++)
+        expected += (double)host[i] * host[i];
+    assert_int_equal(b->ops->write(b, values.data, host, sizeof host, &error), 0);
+    double got = b->ops->square_sum(b, (const float *)values.data, WEIGHTS);
+
+    assert_true(fabs(got - expected) <= 1e-12 * expected);
+    assert_true(got == b->ops->square_sum(b, (const float *)values.data, WEIGHTS));
+    got = b->ops->square_sum(b, (const float *)values.data + 1, WEIGHTS - 2);
+    expected = 0.0;
+    for (size_t i = 1; i < WEIGHTS - 1; i++)
+        expected += (double)host[i] * host[i];
+    assert_true(fabs(got - expected) <= 1e-12 * expected);
+    assert_true(b->ops->square_sum(b, (const float *)values.data, 0) == 0.0);
+    b->ops->release(b, values.base);
+}
+
+static void test_square_sum_is_in_double_precision(void **state)
+{
+    (void)state;
+    on_every_backend(check_square_sum);
+}
+
+static const struct {
+    const char *comment;
+    struct seki_sgd sgd;
+} sgd_cases[] = {
+    {"DARTS: momentum, decay", {.rate = 0.025f, .momentum = 0.9f, .decay = 3e-4f, .scale = 1.0f}},
+    {"clipped: the gradient is scaled before decay",
+     {.rate = 0.025f, .momentum = 0.9f, .decay = 0.1f, .scale = 0.25f}},
+    {"NAS-Bench-201: Nesterov",
+     {.rate = 0.1f, .momentum = 0.9f, .decay = 5e-4f, .scale = 1.0f, .nesterov = true}},
+    {"no momentum, no decay", {.rate = 0.5f, .scale = 1.0f}},
+};
+
+/* torch.optim.SGD's documentation, in double precision; `first` is its step without a momentum
+ * buffer. */
+static void expected_step(const struct seki_sgd *sgd, bool first, double *w, double g, double *m)
+{
+    g = (double)sgd->scale * g + (double)sgd->decay * *w;
+    *m = first ? g : (double)sgd->momentum * *m + g;
+    *w -= (double)sgd->rate * (sgd->nesterov ? g + (double)sgd->momentum * *m : *m);
+}
+
+static void check_sgd_case(struct seki_backend *b, const struct seki_sgd *sgd, const char *comment)
+{
+    struct guarded memory[3]; /* weights, gradients, momenta */
+    struct seki_error error;
+    struct seki_random random;
+    float host[3][WEIGHTS] = {{0}};
+    double w[WEIGHTS], m[WEIGHTS] = {0};
+
+    seki_random_seed(&random, 6, 1);
+    random_normal(host[0], WEIGHTS, 1.0f, &random);
+    for (size_t i = 0; i < WEIGHTS; i++)
+        w[i] = host[0][i];
+    for (int i = 0; i < 3; i++) {
+        memory[i] = guarded_floats(b, WEIGHTS);
+        assert_int_equal(b->ops->write(b, memory[i].data, host[i], sizeof host[i], &error), 0);
+    }
+    for (int step = 0; step < 3; step++) {
+        random_normal(host[1], WEIGHTS, 1.0f, &random);
+        assert_int_equal(b->ops->write(b, memory[1].data, host[1], sizeof host[1], &error), 0);
+        b->ops->sgd(b, (float *)memory[0].data, (const float *)memory[1].data,
+                    (float *)memory[2].data, WEIGHTS, sgd);
+        assert_int_equal(b->ops->read(b, host[0], memory[0].data, sizeof host[0], &error), 0);
+        assert_int_equal(b->ops->read(b, host[2], memory[2].data, sizeof host[2], &error), 0);
+        for (size_t i = 0; i < WEIGHTS; i++) {
+            expected_step(sgd, step == 0, &w[i], (double)host[1][i], &m[i]);
+            if (!(fabs((double)host[0][i] - w[i]) <= 2e-6 &&
+                  fabs((double)host[2][i] - m[i]) <= 2e-6))
+                fail_msg("%s: %s: step %d, weight %zu: %.9g, momentum %.9g; expected %.9g, %.9g",
+                         b->ops->name, comment, step, i, (double)host[0][i], (double)host[2][i],
+                         w[i], m[i]);
+        }
+    }
+    for (int i = 0; i < 3; i++) {
+        guarded_check(b, &memory[i], "an array of sgd", comment);
+        b->ops->release(b, memory[i].base);
+    }
+}
+
+static void check_sgd(struct seki_backend *b)
+{
+    for (size_t i = 0; i < sizeof sgd_cases / sizeof sgd_cases[0]; i++)
+        check_sgd_case(b, &sgd_cases[i].sgd, sgd_cases[i].comment);
+}
+
+static void test_sgd_is_that_of_pytorch(void **state)
+{
+    (void)state;
+    on_every_backend(check_sgd);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_open_names_the_backends_there_are),
+        cmocka_unit_test(test_memory_is_zeroed_and_aligned),
+        cmocka_unit_test(test_tensors_read_back_as_written),
+        cmocka_unit_test(test_loss_is_the_cross_entropy),
+        cmocka_unit_test(test_a_label_outside_the_classes_is_refused),
+        cmocka_unit_test(test_the_loss_of_nan_is_nan),
+        cmocka_unit_test(test_square_sum_is_in_double_precision),
+        cmocka_unit_test(test_sgd_is_that_of_pytorch),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
