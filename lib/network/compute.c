@@ -1,0 +1,162 @@
+/* compute.c - forward, loss and backward of the selected program. */
+#include "network/network_internal.h"
+
+#include <string.h>
+
+static struct seki_window window(const struct seki_network *network, int tensor, bool gradient,
+                                 int part, int parts)
+{
+    const struct tensor *t = &network->program.tensors[tensor];
+    return (struct seki_window){network->arena + (gradient ? t->gradient_offset : t->offset),
+                                t->shape, part, parts};
+}
+
+static struct seki_block_call block_call(const struct seki_network *network,
+                                         const struct step *step)
+{
+    const struct module *module = &network->modules[step->module];
+    struct seki_block_call call = {
+        .images = network->program.images,
+        .mode = network->program.mode,
+        .y = window(network, step->y, false, step->y_part, 1),
+        .add_y = step->add_y,
+        .parameters = network->parameters + module->parameters,
+        .statistics = network->statistics + module->statistics,
+        .saved = network->arena + step->saved_offset,
+        .scratch = network->scratch,
+    };
+    if (step->x >= 0)
+        call.x = window(network, step->x, false, step->x_part, step->x_parts);
+    return call;
+}
+
+static const float *keep_row(const struct seki_network *network, const struct step *step,
+                             bool dropping)
+{
+    if (!dropping || step->keep < 0)
+        return NULL;
+    return network->keep + (size_t)step->keep * (size_t)network->program.images;
+}
+
+static int run_forward(struct seki_network *network, bool dropping, struct seki_error *error)
+{
+    const struct program *program = &network->program;
+    for (int i = 0; i < program->step_count; i++) {
+        const struct step *step = &program->steps[i];
+        if (!step->live)
+            continue;
+        struct seki_block_call call = block_call(network, step);
+        call.keep = keep_row(network, step, dropping);
+        if (network->backend->ops->forward(network->modules[step->module].block, &call, error) < 0)
+            return -1;
+    }
+    return 0;
+}
+
+static int run_backward(struct seki_network *network, bool dropping, struct seki_error *error)
+{
+    const struct program *program = &network->program;
+    for (int i = program->step_count - 1; i >= 0; i--) {
+        const struct step *step = &program->steps[i];
+        if (!step->backward)
+            continue;
+        const struct module *module = &network->modules[step->module];
+        struct seki_block_call call = block_call(network, step);
+        call.keep = keep_row(network, step, dropping);
+        call.dy = window(network, step->y, true, step->y_part, 1);
+        if (step->want_dx)
+            call.dx = window(network, step->x, true, step->x_part, step->x_parts);
+        call.add_dx = step->add_dx;
+        call.gradients = network->gradients + module->parameters;
+        if (network->backend->ops->backward(module->block, &call, error) < 0)
+            return -1;
+    }
+    return 0;
+}
+
+/* The pictures become tensor 0, the labels go to the backend. */
+static int put_batch(struct seki_network *network, const struct seki_batch *batch,
+                     enum seki_mode mode, struct seki_error *error)
+{
+    if (!network->selected)
+        SEKI_BUG("no genotype is selected");
+    if (batch->images > network->max_images)
+        SEKI_BUG("a batch larger than any that was prepared");
+    if (seki_schedule(network, batch->images, mode, error) < 0)
+        return -1;
+    struct seki_backend *backend = network->backend;
+    struct seki_window pictures = window(network, 0, false, 0, 1);
+    if (backend->ops->tensor_write(backend, &pictures, batch->images, batch->pictures, error) < 0)
+        return -1;
+    return backend->ops->write(backend, network->labels, batch->labels,
+                               (size_t)batch->images * sizeof *batch->labels, error);
+}
+
+static int put_masks(struct seki_network *network, const struct seki_drop_path *drop_path,
+                     struct seki_error *error)
+{
+    const struct program *program = &network->program;
+    struct seki_random random;
+    seki_random_seed(&random, drop_path->seed, drop_path->step);
+    size_t count = (size_t)program->keep_count * (size_t)program->images;
+    float kept = (float)(1.0 / (1.0 - drop_path->probability));
+    for (size_t i = 0; i < count; i++)
+        network->keep_host[i] = seki_random_uniform(&random) < drop_path->probability ? 0.0f : kept;
+    return network->backend->ops->write(network->backend, network->keep, network->keep_host,
+                                        count * sizeof(float), error);
+}
+
+static int take_loss(struct seki_network *network, int tensor, float weight, bool gradient,
+                     struct seki_loss_call *loss, struct seki_error *error)
+{
+    *loss = (struct seki_loss_call){.images = network->program.images,
+                                    .classes = network->config.classes,
+                                    .logits = window(network, tensor, false, 0, 1),
+                                    .labels = network->labels,
+                                    .weight = weight};
+    if (gradient)
+        loss->dlogits = window(network, tensor, true, 0, 1);
+    return network->backend->ops->loss(network->backend, loss, error);
+}
+
+int seki_network_gradients(struct seki_network *network, const struct seki_batch *batch,
+                           double auxiliary_weight, const struct seki_drop_path *drop_path,
+                           struct seki_batch_result *result, struct seki_error *error)
+{
+    struct seki_backend *backend = network->backend;
+    bool dropping = drop_path && drop_path->probability > 0;
+    if (put_batch(network, batch, SEKI_MODE_TRAIN, error) < 0)
+        return -1;
+    if (dropping && put_masks(network, drop_path, error) < 0)
+        return -1;
+    for (int i = 0; i < network->active_count; i++)
+        backend->ops->zero(backend, network->gradients + network->active[i].offset,
+                           network->active[i].count * sizeof(float));
+    if (run_forward(network, dropping, error) < 0)
+        return -1;
+    struct seki_loss_call loss;
+    if (network->program.auxiliary_logits >= 0 &&
+        take_loss(network, network->program.auxiliary_logits, (float)auxiliary_weight, true, &loss,
+                  error) < 0)
+        return -1;
+    if (take_loss(network, network->program.logits, 1, true, &loss, error) < 0)
+        return -1;
+    *result = (struct seki_batch_result){loss.loss, loss.correct};
+    return run_backward(network, dropping, error);
+}
+
+int seki_network_evaluate(struct seki_network *network, const struct seki_batch *batch,
+                          enum seki_mode mode, float *logits, struct seki_batch_result *result,
+                          struct seki_error *error)
+{
+    if (put_batch(network, batch, mode, error) < 0 || run_forward(network, false, error) < 0)
+        return -1;
+    struct seki_loss_call loss;
+    if (take_loss(network, network->program.logits, 1, false, &loss, error) < 0)
+        return -1;
+    *result = (struct seki_batch_result){loss.loss, loss.correct};
+    if (!logits)
+        return 0;
+    struct seki_window all = window(network, network->program.logits, false, 0, 1);
+    return network->backend->ops->tensor_read(network->backend, logits, &all, batch->images, error);
+}

@@ -1,0 +1,171 @@
+/* seki-eval - scores candidates: on a supernet, from a table, by trained weights, by cost. */
+#include "eval.h"
+
+static int check(const struct eval_options *o, struct seki_error *error)
+{
+    int ways = (o->supernet != NULL) + (o->table != NULL) + (o->weights != NULL);
+    if (ways > 1)
+        return seki_fail(error, SEKI_BAD_USE, "options",
+                         "--supernet, --table and --weights exclude each other");
+    if (ways == 0 && !o->cost)
+        return seki_fail(error, SEKI_BAD_USE, "options",
+                         "one of --supernet, --table, --weights, --cost is needed");
+    if ((o->supernet || o->weights) && !o->data)
+        return seki_fail(error, SEKI_BAD_USE, "options",
+                         "--data is needed: the pictures to score on");
+    if (o->table && !o->column)
+        return seki_fail(error, SEKI_BAD_USE, "options", "--column is needed: the table's score");
+    return 0;
+}
+
+/* -1: go on; else the exit status. */
+static int parse(struct eval_options *o, const struct seki_log *log, int argc, char **argv,
+                 int *first)
+{
+    const struct seki_option table[] = {
+        {.help = "How to score"},
+        {"supernet", 's', SEKI_OPTION_FILE, &o->supernet, "FILE",
+         "on this supernet (of seki-supernet), on its validation half of --data", NULL, 0, 0, NULL},
+        {"table", 'T', SEKI_OPTION_FILE, &o->table, "FILE",
+         "from a tab-separated table of genotypes and --column", NULL, 0, 0, NULL},
+        {"weights", 'w', SEKI_OPTION_FILE, &o->weights, "FILE",
+         "with these trained weights (safetensors, seki-train's or PyTorch's) on --split", NULL, 0,
+         0, NULL},
+        {"cost", 'c', SEKI_OPTION_FLAG, &o->cost, NULL,
+         "params and macs of the evaluation network alone", NULL, 0, 0, NULL},
+        {.help = "On what"},
+        {"data", 'd', SEKI_OPTION_FILE, &o->data, "PATH", "pictures: CIFAR-10/100 binary or IDX",
+         NULL, 0, 0, NULL},
+        {"images", 'n', SEKI_OPTION_INTEGER, &o->images, "N",
+         "first N pictures of the validation half or the split, 0 for all", NULL, 0, 1e9, NULL},
+        {"split", 0, SEKI_OPTION_CHOICE, &o->split, "SPLIT", "split for --weights", "train|test", 0,
+         0, NULL},
+        {"column", 0, SEKI_OPTION_STRING, &o->column, "NAME",
+         "the table's column that is the score", NULL, 0, 0, NULL},
+        {"test-column", 0, SEKI_OPTION_STRING, &o->test_column, "NAME",
+         "the table's column for metrics.test_accuracy", NULL, 0, 0, NULL},
+        {"force", 'f', SEKI_OPTION_FLAG, &o->force, NULL, "score records that have a score again",
+         NULL, 0, 0, NULL},
+        {.help = "Evaluation network (defaults of darts; nas201: 16 channels, 5 cells a stage)"},
+        {"channels", 'C', SEKI_OPTION_INTEGER, &o->channels, "N", "channels of the first stage",
+         NULL, 1, 4096, &o->channels_given},
+        {"layers", 'L', SEKI_OPTION_INTEGER, &o->layers, "N", "cells; nas201: cells a stage", NULL,
+         1, 64, &o->layers_given},
+        {"classes", 0, SEKI_OPTION_INTEGER, &o->classes, "N", "classes, where --data does not say",
+         NULL, 2, 100000, &o->classes_given},
+        {"image-size", 0, SEKI_OPTION_INTEGER, &o->image_size, "N",
+         "a picture's side, where --data does not say", NULL, 4, 4096, &o->image_size_given},
+        {"mean", 0, SEKI_OPTION_STRING, &o->mean, "R,G,B",
+         "mean of the pixels, where --weights does not say", NULL, 0, 0, NULL},
+        {"std", 0, SEKI_OPTION_STRING, &o->std, "R,G,B",
+         "deviation of the pixels, where --weights does not say", NULL, 0, 0, NULL},
+        {.help = "Machine"},
+        {"backend", 'B', SEKI_OPTION_CHOICE, &o->backend, "NAME", "what computes", "auto|ref|cpu",
+         0, 0, NULL},
+        {"threads", 't', SEKI_OPTION_INTEGER, &o->threads, "N", "threads, 0 for all cores", NULL, 0,
+         1024, NULL},
+        {"quiet", 'q', SEKI_OPTION_FLAG, &o->quiet, NULL, "no progress, no notes", NULL, 0, 0,
+         NULL},
+        {0},
+    };
+    const struct seki_program program = {"seki-eval", "score candidates", "[FILE ...]", table, -1};
+    struct seki_error error;
+    switch (seki_options_parse(&program, argc, argv, stdout, first, &error)) {
+    case SEKI_OPTIONS_DONE:
+        return 0;
+    case SEKI_OPTIONS_WRONG:
+        return seki_log_usage(log, &error);
+    case SEKI_OPTIONS_RUN:
+        break;
+    }
+    return check(o, &error) < 0 ? seki_log_usage(log, &error) : -1;
+}
+
+struct loop {
+    const struct seki_log *log;
+    struct seki_records *records;
+    struct seki_output *output;
+    struct seki_progress progress;
+    bool failed;
+};
+
+/* Scores one record and writes it. -1: the output or the machine failed. */
+static int one(struct loop *loop, struct evaluator *evaluator, struct seki_record *record,
+               struct seki_error *error)
+{
+    struct seki_error why;
+    if (!seki_record_failed(record) && evaluator_score(evaluator, record, &why) < 0) {
+        if (why.kind == SEKI_NO_RESOURCE) {
+            *error = why;
+            return -1;
+        }
+        if (seki_record_fail(record, &why, error) < 0)
+            return -1;
+        seki_log_error(loop->log, "%s: %s: %s", seki_records_place(loop->records), why.code,
+                       why.message);
+    } else if (seki_record_failed(record) && seki_record_has(record, "line")) {
+        seki_log_error(loop->log, "%s", seki_record_string(record, "error.message"));
+    }
+    loop->failed |= seki_record_failed(record);
+    size_t length;
+    const char *text = seki_record_text(record, &length, error);
+    return text ? seki_output_line(loop->output, text, length, error) : -1;
+}
+
+static int all(struct loop *loop, struct evaluator *evaluator, struct seki_error *error)
+{
+    struct seki_record *record;
+    int got, unreadable = 0;
+    double count = 0;
+    seki_progress_start(&loop->progress, loop->log, evaluator->kind->name, "candidates", 0);
+    while ((got = seki_records_next(loop->records, &record, error)) != 0) {
+        if (got < 0) {
+            seki_log_error(loop->log, "%s", error->message);
+            unreadable = 1;
+            continue;
+        }
+        if (one(loop, evaluator, record, error) < 0)
+            return -1;
+        if (seki_output_gone(loop->output))
+            break;
+        seki_progress_set(&loop->progress, ++count);
+    }
+    seki_progress_end(&loop->progress);
+    return unreadable ? 1 : 0;
+}
+
+int main(int argc, char **argv)
+{
+    struct eval_options o = {.backend = "auto",
+                             .split = "test",
+                             .channels = 36,
+                             .layers = 20,
+                             .classes = 10,
+                             .image_size = 32,
+                             .mean = "0.49139968,0.48215827,0.44653124",
+                             .std = "0.24703233,0.24348505,0.26158768"};
+    struct seki_log log = {"seki-eval", false};
+    struct seki_error error;
+    int first, status = parse(&o, &log, argc, argv, &first);
+    if (status >= 0)
+        return status;
+    log.quiet = o.quiet;
+    struct evaluator evaluator;
+    struct loop loop = {.log = &log};
+    status = evaluator_open(&evaluator, &o, &error);
+    if (status == 0)
+        status = (loop.output = seki_output_open(&error)) &&
+                         (loop.records = seki_records_open(argv + first, argc - first, &error))
+                     ? all(&loop, &evaluator, &error)
+                     : -1;
+    evaluator_close(&evaluator);
+    seki_records_close(loop.records);
+    bool unreadable = status > 0;
+    if (loop.output && seki_output_close(loop.output, status < 0 ? NULL : &error) < 0)
+        status = -1;
+    if (status < 0) {
+        seki_log_error(&log, "%s", error.message);
+        return seki_error_status(&error);
+    }
+    return unreadable ? 3 : loop.failed ? 1 : 0;
+}
