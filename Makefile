@@ -31,16 +31,17 @@ SCRIPTS      := $(foreach file,$(SCRIPT_FILES),$(if $(filter $(notdir $(patsubst
 MAN_PAGES    := $(wildcard man/*.[1-9])
 PROMPTS      := $(wildcard share/prompts/*)
 UNIT_TESTS   := $(wildcard tests/unit/test_*.c)
+FUZZ_TARGETS := $(wildcard tests/fuzz/fuzz_*.c)
 TEST_SUPPORT := $(filter-out $(UNIT_TESTS),$(wildcard tests/unit/*.c))
-C_FILES      := $(wildcard lib/*/*.[ch] lib/*/*/*.[ch] tools/*/*.[ch] tests/unit/*.[ch] tests/example/*.c bench/*.[ch])
+C_FILES      := $(wildcard lib/*/*.[ch] lib/*/*/*.[ch] tools/*/*.[ch] tests/unit/*.[ch] tests/fuzz/*.c tests/example/*.c bench/*.[ch])
 SHELL_FILES  := $(wildcard scripts/* recipes/*.sh tests/run .ci/run) \
-                $(filter $(addprefix %/,$(SCRIPTS)),$(SCRIPT_FILES))
+                $(filter %.sh $(addprefix %/,$(SCRIPTS)),$(SCRIPT_FILES))
 BATS_FILES   := $(wildcard tests/*.bats tests/*.bash)
 
 LIBRARY     := $(BUILD)/libseki.a
 LIB_OBJECTS := $(LIB_SOURCES:%.c=$(BUILD)/obj/%.o)
-ALL_OBJECTS := $(LIB_OBJECTS) $(patsubst %.c,$(BUILD)/obj/%.o,$(TOOL_SOURCES) $(COMMON_SOURCES) $(UNIT_TESTS) $(TEST_SUPPORT))
-TEST_BINARIES := $(UNIT_TESTS:tests/unit/%.c=$(BUILD)/tests/%)
+ALL_OBJECTS := $(LIB_OBJECTS) $(patsubst %.c,$(BUILD)/obj/%.o,$(TOOL_SOURCES) $(COMMON_SOURCES) $(UNIT_TESTS) $(TEST_SUPPORT) $(wildcard tests/fuzz/*.c))
+TEST_BINARIES := $(UNIT_TESTS:tests/unit/%.c=$(BUILD)/tests/%) $(FUZZ_TARGETS:tests/fuzz/%.c=$(BUILD)/fuzz/%)
 COMPLETION_DIR := share/bash-completion/completions
 COMPLETIONS := $(PROGRAMS:%=$(BUILD)/$(COMPLETION_DIR)/%)
 
@@ -74,7 +75,8 @@ endif
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
 .SECONDARY:
-.PHONY: all deps check demo install uninstall help format lint lint-deps sanitize clean tests FORCE
+.PHONY: all deps check demo install uninstall help format lint lint-deps lint-format lint-tidy lint-cppcheck lint-shell lint-man \
+        sanitize clean tests FORCE
 
 all: $(LIBRARY) $(PROGRAMS:%=$(BUILD)/bin/%) $(SCRIPT_FILES:%=$(BUILD)/copied/%) $(COMPLETIONS) ## build the library, the programs and their completion (the default)
 
@@ -134,6 +136,11 @@ $(BUILD)/tests/%: $(BUILD)/obj/tests/unit/%.o $(TEST_SUPPORT:%.c=$(BUILD)/obj/%.
 	$(quiet)mkdir -p $(@D)
 	$(quiet)$(CC) $(ALL_LDFLAGS) $(filter %.o %.a,$^) @$(BUILD)/libraries -lcmocka -o $@
 
+$(BUILD)/fuzz/%: $(BUILD)/obj/tests/fuzz/%.o $(BUILD)/obj/tests/fuzz/driver.o $(LIBRARY)
+	$(say) LINK $@
+	$(quiet)mkdir -p $(@D)
+	$(quiet)$(CC) $(ALL_LDFLAGS) $(filter %.o %.a,$^) @$(BUILD)/libraries -o $@
+
 -include $(ALL_OBJECTS:.o=.d)
 
 # ---- Tests, demo -----------------------------------------------------------------------------
@@ -160,19 +167,32 @@ lint-deps:
 	@sh scripts/install-packages $(LINT_PACKAGES)
 
 format: lint-deps ## lay out the C files as .clang-format has it
-	clang-format -i $(C_FILES)
+	@clang-format -i $(C_FILES)
 
-lint: lint-deps $(BUILD)/libraries ## check style, C, shell scripts and man pages
-	clang-format --dry-run -Werror $(C_FILES)
-	@# One file a call: clang-tidy 14 takes va_lists for uninitialised from its second file on.
-	@# Its standard error only counts warnings.
-	printf '%s\0' $(filter %.c,$(C_FILES)) | xargs -0 -P 4 -I {} sh -c 'clang-tidy --quiet \
+lint: lint-format lint-tidy lint-cppcheck lint-shell lint-man ## check style, C, shell scripts and man pages (-k: all of it)
+
+lint-format: lint-deps
+	@clang-format --dry-run -Werror $(C_FILES)
+
+# One file a call: clang-tidy 14 takes va_lists for uninitialised from its second file on. Its standard
+# error only counts warnings.
+lint-tidy: lint-deps $(BUILD)/libraries
+	@printf '%s\0' $(filter %.c,$(C_FILES)) | xargs -0 -P 4 -I {} sh -c 'clang-tidy --quiet \
 	    --warnings-as-errors="*" "$$0" -- -std=c11 -fopenmp -Itools $(ALL_CPPFLAGS) -DSEKI_DATADIR=\"\" 2>/dev/null' {}
-	cppcheck --quiet --std=c11 --enable=warning,portability,performance --inline-suppr \
-	    --error-exitcode=1 --suppress=missingIncludeSystem -Ilib -D_POSIX_C_SOURCE=200809L lib tools
-	shellcheck $(SHELL_FILES)
-	shellcheck --shell=bats --exclude=SC2154 $(BATS_FILES) # 2154: variables of bats and helpers.bash
-	mandoc -T lint -W warning $(MAN_PAGES)
+
+# invalidPointerCast: buffers of bytes are read as vectors of floats.
+lint-cppcheck: lint-deps
+	@cppcheck --quiet --std=c11 --enable=warning,portability,performance --inline-suppr \
+	    --error-exitcode=1 --suppress=missingIncludeSystem --suppress=invalidPointerCast \
+	    -Ilib -Itools -D_POSIX_C_SOURCE=200809L lib tools
+
+# 2154: variables of bats and helpers.bash.
+lint-shell: lint-deps
+	@shellcheck $(SHELL_FILES)
+	@shellcheck --shell=bats --exclude=SC2154 $(BATS_FILES)
+
+lint-man: lint-deps
+	@mandoc -T lint -W warning $(MAN_PAGES)
 
 # ---- Installation ----------------------------------------------------------------------------
 

@@ -11,7 +11,7 @@ setup() {
 
 programs() { # the C programs, from their folders
     local source
-    for source in "$top"/tools/*/*.c; do
+    for source in "$top"/tools/*/main.c; do
         basename "$(dirname "$source")"
     done | sort -u
 }

@@ -46,9 +46,9 @@ int seki_settings_text(const struct seki_training_settings *settings,
     put(&next, "classes", "%d", config->classes);
     put(&next, "image", "%d,%d,%d", config->image_channels, config->image_height,
         config->image_width);
+    put(&next, "images", "%ld", settings->images);
     put_floats(&next, "mean", normalisation->mean, normalisation->channels);
     put_floats(&next, "std", normalisation->deviation, normalisation->channels);
-    put(&next, "images", "%ld", settings->images);
     put(&next, "seed", "%llu", (unsigned long long)settings->seed);
     put(&next, "epochs", "%d", recipe->epochs);
     put(&next, "batch", "%d", recipe->batch);
