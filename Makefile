@@ -47,16 +47,16 @@ COMPLETIONS := $(PROGRAMS:%=$(BUILD)/$(COMPLETION_DIR)/%)
 
 # ---- Flags -----------------------------------------------------------------------------------
 
-# x86-64 as it was in 2003: a binary runs on every machine, and kernels choose their instructions
-# at run time, by function multiversioning.
+# x86-64 as it was in 2003: a binary runs on every machine, and the kernels' set of instructions is
+# chosen at run time.
 ALL_CPPFLAGS = -Ilib $(FOLDER_INCLUDES) -D_POSIX_C_SOURCE=200809L $(FOLDER_CPPFLAGS) $(CPPFLAGS)
 ALL_CFLAGS   = -std=c11 -Wall -Wextra $(if $(CI),-Werror) -fopenmp -pthread $(CFLAGS) $(SANITIZERS)
 ALL_LDFLAGS  = -fopenmp -pthread $(LDFLAGS) $(SANITIZERS)
 
 $(BUILD)/obj/tools/%.o: FOLDER_INCLUDES = -Itools
-# Kernels need no errno and no floating-point traps. ref, the oracle, keeps every rule of IEEE 754,
+# Kernels need no errno and no floating-point traps, and fused multiply-adds, which -std=c11 forbids. ref, the oracle, keeps every rule of IEEE 754,
 # whatever CFLAGS says.
-$(BUILD)/obj/lib/nn/cpu/%.o: FOLDER_CFLAGS = -fno-math-errno -fno-trapping-math
+$(BUILD)/obj/lib/nn/cpu/%.o: FOLDER_CFLAGS = -O3 -fno-math-errno -fno-trapping-math -ffp-contract=fast
 $(BUILD)/obj/lib/nn/ref/%.o: FOLDER_CFLAGS = -fno-fast-math -ffp-contract=off
 # Where the prompt templates are once installed; lib/llm alone is built anew for another PREFIX.
 $(BUILD)/obj/lib/llm/%.o: FOLDER_CPPFLAGS = -DSEKI_DATADIR='"$(PREFIX)/share/seki"'

@@ -17,12 +17,23 @@ static bool is_max(const struct seki_block *block)
     return block->spec.kind == SEKI_BLOCK_MAX_POOL;
 }
 
+/* A vector for each pixel of a row, or for max pooling's backward of the output; and room between
+ * the threads'. */
+static size_t workspace_bytes(const struct seki_block *block, bool train)
+{
+    const size_t in = (size_t)block->spec.in.width, out = (size_t)block->info.out.width;
+    size_t vectors = in > out ? in : out;
+
+    if (train && is_max(block) && vectors < cpu_pixels(&block->info.out))
+        vectors = cpu_pixels(&block->info.out);
+    return vectors * SEKI_CPU_LANES * sizeof(float) + 512;
+}
+
 static struct pieces take(const struct seki_block *block, const struct cpu_plan *plan,
                           struct cpu_arena *saved, struct cpu_arena *scratch)
 {
     const int channels = block->in_channels, threads = block->backend->base.threads;
     const size_t out = (size_t)plan->images * (size_t)channels * cpu_pixels(&block->info.out);
-    const int in_width = block->spec.in.width, out_width = block->info.out.width;
     struct cpu_arena *keep = plan->train ? saved : scratch;
     struct pieces p = {0};
 
@@ -34,10 +45,7 @@ static struct pieces take(const struct seki_block *block, const struct cpu_plan 
         if (plan->train)
             p.dz = seki_cpu_take_floats(scratch, out);
     }
-    /* A row of vectors, and room between the threads'. */
-    p.workspace_bytes =
-        (size_t)(in_width > out_width ? in_width : out_width) * SEKI_CPU_LANES * sizeof(float) +
-        512;
+    p.workspace_bytes = workspace_bytes(block, plan->train);
     p.workspace = seki_cpu_take(scratch, p.workspace_bytes * (size_t)threads);
     return p;
 }

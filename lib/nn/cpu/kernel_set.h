@@ -9,6 +9,12 @@
 
 #include "nn/backend.h"
 
+#if !defined(__clang__)
+/* It keeps values for the next turns of a loop, and runs out of registers in dW's, which is full of
+ * sums. */
+#pragma GCC optimize("no-predictive-commoning")
+#endif
+
 #define JOIN(a, b)    a##b
 #define WIDE(name, w) JOIN(name, w)
 #define V(name)       WIDE(name##_, W)
@@ -32,9 +38,14 @@ static inline struct span pool_span(int i, int stride, int padding, int kernel, 
 /* The outputs that look at row (or column) i. */
 static inline struct span pool_outputs(int i, int stride, int padding, int kernel, int outputs)
 {
-    int lowest = i + padding - kernel + 1, end = (i + padding) / stride + 1;
-    return (struct span){lowest <= 0 ? 0 : (lowest + stride - 1) / stride,
-                         end > outputs ? outputs : end};
+    int lowest = i + padding - kernel + 1, last = i + padding;
+
+    lowest = lowest < 0 ? 0 : lowest;
+    if (stride > 1) { /* a division for each pixel is felt */
+        lowest = (lowest + stride - 1) / stride;
+        last /= stride;
+    }
+    return (struct span){lowest, last >= outputs ? outputs : last + 1};
 }
 
 static inline float pool_share(int i, int stride, int padding, int kernel, int size)

@@ -176,7 +176,8 @@ static inline int depthwise_row_length(const struct cpu_depthwise *d, int column
     return stride * (tiles * SEKI_CPU_TILE - 1) + (d->kernel_width - 1) * d->dilation + 1;
 }
 
-/* dW goes over several short rows of dY at a time, so that its sums stay in registers for longer. */
+/* dW goes over several short rows of dY at a time, so that its sums stay in registers for longer.
+ */
 #define SEKI_CPU_RUN_ROWS 8
 
 static inline int depthwise_run(const struct cpu_depthwise *d)

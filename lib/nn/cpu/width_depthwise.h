@@ -152,13 +152,13 @@ struct V(products) {
     int count, kernel_height, columns;
     const float *dy;
     size_t dy_pixel, dy_row; /* strides */
-    V(vector) *sums;         /* [kernel_height][K] */
+    V(vector) * sums;        /* [kernel_height][K] */
 };
 
 /* sums[k..k+R-1][K] += products of dY with those inputs. */
-static inline __attribute__((always_inline)) void
-V(sum_products)(const struct V(products) *p, int k, const int R, const int K, const int D,
-                const int S)
+static inline __attribute__((always_inline)) void V(sum_products)(const struct V(products) * p,
+                                                                  int k, const int R, const int K,
+                                                                  const int D, const int S)
 {
     const int columns = p->columns;
     const size_t dy_pixel = p->dy_pixel;
@@ -185,7 +185,7 @@ V(sum_products)(const struct V(products) *p, int k, const int R, const int K, co
 }
 
 /* The same for any kernel, dilation and stride, of kernel row k. */
-static void V(sum_products_any)(const struct V(products) *p, int k, int K, int D, int S)
+static void V(sum_products_any)(const struct V(products) * p, int k, int K, int D, int S)
 {
     for (int tap = 0; tap < K; tap++) {
         V(vector) sum = p->sums[k * K + tap];
@@ -210,7 +210,7 @@ static void V(sum_products_any)(const struct V(products) *p, int k, int K, int D
             V(sum_products)(p, k, 1, K, D, S);                                                     \
         break
 
-static void V(sum_all_products)(const struct V(products) *p, int K, int D, int S)
+static void V(sum_all_products)(const struct V(products) * p, int K, int D, int S)
 {
     int k = 0;
 
@@ -347,7 +347,7 @@ static void V(depthwise_dw)(const struct cpu_depthwise *d, int image, int channe
                             double *sums)
 {
     const int taps = d->kernel_height * d->kernel_width, run = depthwise_run(d);
-    const V(vector) *rows[SEKI_CPU_RUN_ROWS * MAX_KERNEL];
+    const V(vector) * rows[SEKI_CPU_RUN_ROWS * MAX_KERNEL];
     V(vector) *products = (V(vector) *)workspace, *zeros = products + taps;
     V(vector) *ring = zeros + depthwise_row_length(d, d->out_width, d->stride_width);
     const size_t row = (size_t)d->out_width * (size_t)d->channels;
@@ -366,8 +366,9 @@ static void V(depthwise_dw)(const struct cpu_depthwise *d, int image, int channe
     for (int i = 0; i < d->out_height; i += p.count, p.dy += (size_t)p.count * row) {
         p.count = d->out_height - i < run ? d->out_height - i : run;
         for (int n = 0; n < p.count; n++)
-            V(find_rows)(&x, (i + n) * d->stride_height, d->kernel_height, d->dilation,
-                         rows + n * d->kernel_height);
+            V(find_rows)
+        (&x, (i + n) * d->stride_height, d->kernel_height, d->dilation,
+         rows + n * d->kernel_height);
         for (int k = 0; k < p.count * d->kernel_height; k++)
             if (rows[k] == NULL)
                 rows[k] = zeros;

@@ -20,10 +20,9 @@ static void V(map)(const struct cpu_map *m, size_t first, size_t count, int chan
         const float *mask = m->mask.data + first * m->mask.stride + channel;
         for (size_t i = 0; i < count; i++)
             V(put)
-            (y + i * y_stride,
-             keep *
-                 V(where_positive)(V(load)(mask + i * m->mask.stride), V(load)(x + i * x_stride)),
-             add);
+        (y + i * y_stride,
+         keep * V(where_positive)(V(load)(mask + i * m->mask.stride), V(load)(x + i * x_stride)),
+         add);
         return;
     }
     for (size_t i = 0; i < count; i++) {
@@ -38,8 +37,8 @@ static void V(subsample)(const struct cpu_subsample *s, const float *x, float *y
 {
     for (int i = 0; i < columns; i++)
         V(store)
-        (y + (size_t)i * (size_t)s->channels + channel,
-         V(relu)(V(load)(x + (size_t)i * 2 * s->x.stride + channel)));
+    (y + (size_t)i * (size_t)s->channels + channel,
+     V(relu)(V(load)(x + (size_t)i * 2 * s->x.stride + channel)));
 }
 
 static void V(subsample_backward)(const struct cpu_subsample *s, float *x, const float *mask,
@@ -133,8 +132,7 @@ static void V(norm_sums)(const struct cpu_norm *m, size_t first, size_t count, i
 
     for (; i + 2 <= count; i += 2) {
         V(vector)
-        d0 = V(load)(z + i * z_stride) - mean,
-        d1 = V(load)(z + (i + 1) * z_stride) - mean;
+        d0 = V(load)(z + i * z_stride) - mean, d1 = V(load)(z + (i + 1) * z_stride) - mean;
         V(vector) g0 = V(load)(dy + i * dy_stride), g1 = V(load)(dy + (i + 1) * dy_stride);
         if (relu) {
             g0 = V(where_positive)(d0 * scale + shift, g0);

@@ -30,6 +30,22 @@ static inline V(vector) V(keep)(V(mask) mask, V(vector) g)
     return mask ? g : 0;
 }
 
+/* Where a is b, or NaN. */
+static inline V(mask) V(same)(V(vector) a, V(vector) b)
+{
+    return a == b || a != a;
+}
+
+static inline V(mask) V(equals)(V(mask) a, int b)
+{
+    return a == b;
+}
+
+static inline V(mask) V(choose)(V(mask) mask, V(mask) a, V(mask) b)
+{
+    return mask ? a : b;
+}
+
 static inline float V(total)(V(vector) x)
 {
     return x;
@@ -65,6 +81,21 @@ static inline V(vector) V(maximum)(V(vector) a, V(vector) b)
 static inline V(vector) V(keep)(V(mask) mask, V(vector) g)
 {
     return (V(vector))((V(mask))g & mask);
+}
+
+static inline V(mask) V(same)(V(vector) a, V(vector) b)
+{
+    return (a == b) | (a != a);
+}
+
+static inline V(mask) V(equals)(V(mask) a, int b)
+{
+    return a == b;
+}
+
+static inline V(mask) V(choose)(V(mask) mask, V(mask) a, V(mask) b)
+{
+    return (mask & a) | (~mask & b);
 }
 
 static inline float V(total)(V(vector) x)
