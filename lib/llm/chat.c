@@ -1,0 +1,320 @@
+/* chat.c - one candidate: what to ask next, given what came, within the bounds on requests and
+ * time. */
+#include "llm/llm.h"
+#include "llm/chat_internal.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define MAX_PREVIOUS 4000 /* bytes of a wrong reply that are shown to the model again */
+
+struct seki_chat *seki_chat_new(const struct seki_chat_options *options,
+                                struct seki_dialect *dialect,
+                                const struct seki_prompt_value *values, int count, uint64_t seed,
+                                struct seki_error *error)
+{
+    struct seki_chat *chat = seki_allocate(1, sizeof *chat, error);
+
+    if (chat == NULL)
+        return NULL;
+    chat->options = options;
+    chat->dialect = dialect;
+    chat->values = values;
+    chat->value_count = count;
+    chat->seed = seed;
+    chat->started = -1;
+    seki_random_seed(&chat->jitter, seed, seki_hash_string("jitter"));
+    return chat;
+}
+
+void seki_chat_free(struct seki_chat *chat)
+{
+    if (chat == NULL)
+        return;
+    free(chat->request);
+    free(chat->previous);
+    seki_reply_free(&chat->reply);
+    free(chat);
+}
+
+/* ---- What to do next ---------------------------------------------------------------------- */
+
+static enum seki_chat_step send_next(struct seki_chat *chat, double now)
+{
+    if (chat->started < 0)
+        chat->started = chat->ended = now;
+    free(chat->request);
+    chat->sent = *chat->dialect;
+    chat->request = seki_chat_compose(chat, &chat->error);
+    if (chat->request == NULL) {
+        chat->state = CHAT_FAILED;
+        return SEKI_CHAT_FAILED;
+    }
+    chat->attempts++;
+    chat->state = CHAT_SENT;
+    return SEKI_CHAT_SEND;
+}
+
+enum seki_chat_step seki_chat_next(struct seki_chat *chat, double now, double *wait)
+{
+    switch (chat->state) {
+    case CHAT_WAITING:
+        if (now < chat->due) {
+            *wait = chat->due - now;
+            return SEKI_CHAT_WAIT;
+        }
+        return send_next(chat, now);
+    case CHAT_READY:
+        return send_next(chat, now);
+    case CHAT_GOT:
+        return SEKI_CHAT_GOT;
+    case CHAT_FAILED:
+        return SEKI_CHAT_FAILED;
+    case CHAT_SENT:
+        break;
+    }
+    SEKI_BUG("a chat was asked on before it got its response");
+}
+
+const char *seki_chat_request(const struct seki_chat *chat, size_t *length)
+{
+    *length = strlen(chat->request);
+    return chat->request;
+}
+
+static double time_left(const struct seki_chat *chat, double now)
+{
+    return chat->options->deadline - (now - chat->started);
+}
+
+double seki_chat_timeout(const struct seki_chat *chat, double now)
+{
+    return fmin(chat->options->timeout, time_left(chat, now));
+}
+
+/* ---- What came ---------------------------------------------------------------------------- */
+
+/* After a failure that *error tells: sent again after `wait` seconds, if requests and time are
+ * left. */
+static void try_again(struct seki_chat *chat, double now, double wait)
+{
+    size_t length = strlen(chat->error.message);
+
+    chat->state = CHAT_FAILED;
+    if (chat->attempts >= chat->options->attempts)
+        return;
+    if (wait >= time_left(chat, now)) {
+        snprintf(chat->error.message + length, sizeof chat->error.message - length,
+                 "; the deadline of %g s leaves no time to ask again", chat->options->deadline);
+        return;
+    }
+    chat->due = now + wait;
+    chat->state = wait > 0 ? CHAT_WAITING : CHAT_READY;
+}
+
+static bool mentions(const struct seki_response *response, const char *word)
+{
+    return strstr(response->body.data, word) != NULL;
+}
+
+static bool learn(struct seki_chat *chat, bool *fact, const char *note)
+{
+    if (!*fact)
+        snprintf(chat->note, sizeof chat->note, "%s", note);
+    *fact = true;
+    return true;
+}
+
+/* Whether the response refuses a part of the request that can be left out or put otherwise. */
+static bool learn_dialect(struct seki_chat *chat, const struct seki_response *response)
+{
+    struct seki_dialect *dialect = chat->dialect;
+    const struct seki_dialect *sent = &chat->sent;
+    long status = response->status;
+
+    if (status != 400 && status != 415 && status != 422 && status != 500 && status != 501)
+        return false;
+    if (!sent->text && !sent->unbounded && mentions(response, "maxLength"))
+        return learn(chat, &dialect->unbounded,
+                     "the endpoint refuses maxLength in a schema; it is left out from here on");
+    if (!sent->text &&
+        (mentions(response, "response_format") || mentions(response, "json_schema") ||
+         mentions(response, "grammar") || mentions(response, "tructured output")))
+        return learn(
+            chat, &dialect->text,
+            "the endpoint refuses response_format; replies are asked for as text from here on");
+    if (chat->options->max_tokens > 0 && !sent->completion_tokens &&
+        mentions(response, "max_completion_tokens"))
+        return learn(
+            chat, &dialect->completion_tokens,
+            "the endpoint wants max_completion_tokens instead of max_tokens; it gets that");
+    if (!sent->unseeded && mentions(response, "seed"))
+        return learn(chat, &dialect->unseeded,
+                     "the endpoint refuses `seed`; its replies cannot be made repeatable");
+    return false;
+}
+
+static void receive_failure(struct seki_chat *chat, double now, enum seki_cause cause,
+                            const char *detail, double retry_after,
+                            const struct seki_response *response)
+{
+    seki_fail(&chat->error, SEKI_NO_RESOURCE, seki_cause_code(cause), "%s", detail);
+    chat->cause = cause;
+    if (learn_dialect(chat, response)) {
+        try_again(chat, now, 0);
+    } else if (seki_cause_transient(cause)) {
+        chat->failures++;
+        try_again(
+            chat, now,
+            seki_retry_wait(&chat->options->retry, chat->failures, retry_after, &chat->jitter));
+    } else {
+        chat->state = CHAT_FAILED;
+    }
+}
+
+/* Keeps the reply, cut between characters, to be shown with what is wrong about it. */
+static void keep_previous(struct seki_chat *chat, const char *content, size_t length)
+{
+    free(chat->previous);
+    chat->previous = NULL;
+    if (content == NULL)
+        return;
+    if (length > MAX_PREVIOUS) {
+        length = MAX_PREVIOUS;
+        while (length > 0 && ((unsigned char)content[length] & 0xC0) == 0x80)
+            length--;
+    }
+    chat->previous = malloc(length + 1);
+    if (chat->previous != NULL) {
+        memcpy(chat->previous, content, length);
+        chat->previous[length] = '\0';
+    }
+}
+
+static void complain(struct seki_chat *chat)
+{
+    const char *code = chat->error.code;
+
+    if (strcmp(code, "truncated") == 0)
+        snprintf(
+            chat->complaint, sizeof chat->complaint,
+            "Your last reply was cut off because it was too long. Answer again, much shorter.");
+    else if (strcmp(code, "empty") == 0)
+        snprintf(chat->complaint, sizeof chat->complaint,
+                 "Your last reply was empty. Answer in the form asked for.");
+    else if (strcmp(code, "duplicate") == 0)
+        snprintf(chat->complaint, sizeof chat->complaint,
+                 "This cannot be used: %s. Change at least one operation or input so that a new "
+                 "architecture results, and answer again in the same form.",
+                 chat->error.message);
+    else
+        snprintf(chat->complaint, sizeof chat->complaint,
+                 "This cannot be used: %s. Answer again, in the form asked for.",
+                 chat->error.message);
+}
+
+static void count_tokens(struct seki_chat *chat, const struct seki_completion *completion)
+{
+    chat->completions++;
+    chat->tokens_missing |= completion->prompt_tokens < 0 || completion->completion_tokens < 0;
+    chat->prompt_tokens += fmax(completion->prompt_tokens, 0);
+    chat->completion_tokens += fmax(completion->completion_tokens, 0);
+}
+
+static void receive_completion(struct seki_chat *chat, double now,
+                               const struct seki_completion *completion)
+{
+    int result;
+
+    count_tokens(chat, completion);
+    chat->failures = 0;
+    seki_reply_free(&chat->reply);
+    chat->has_reply = false;
+    result = seki_completion_check(completion, &chat->error);
+    if (result == 0)
+        result = seki_reply_read(completion->content, completion->length, chat->options->space,
+                                 &chat->reply, &chat->error);
+    chat->has_reply = result == 0;
+    /* a cut reply would only lead on to another long one */
+    keep_previous(chat, completion->finish == SEKI_FINISH_LENGTH ? NULL : completion->content,
+                  completion->length);
+    if (result == 0) {
+        chat->state = CHAT_GOT;
+        return;
+    }
+    complain(chat);
+    try_again(chat, now, 0);
+}
+
+void seki_chat_receive(struct seki_chat *chat, double now, const struct seki_response *response)
+{
+    struct seki_completion completion;
+    struct seki_error error;
+
+    if (chat->state != CHAT_SENT)
+        SEKI_BUG("a chat got a response to no request");
+    chat->ended = now;
+    chat->note[0] = '\0';
+    if (response->cause != SEKI_CAUSE_NONE) {
+        receive_failure(chat, now, response->cause, response->detail, response->retry_after,
+                        response);
+        return;
+    }
+    if (seki_completion_read(response->body.data, response->body.length, &completion, &error) < 0) {
+        enum seki_cause cause =
+            strcmp(error.code, "busy") == 0 ? SEKI_CAUSE_BUSY : SEKI_CAUSE_MALFORMED;
+
+        receive_failure(chat, now, cause, error.message, response->retry_after, response);
+        return;
+    }
+    receive_completion(chat, now, &completion);
+    seki_completion_free(&completion);
+}
+
+void seki_chat_reject(struct seki_chat *chat, const struct seki_error *why)
+{
+    if (chat->state != CHAT_GOT)
+        SEKI_BUG("a chat's reply was rejected before it came");
+    chat->error = *why;
+    complain(chat);
+    try_again(chat, chat->ended, 0);
+}
+
+/* ---- What it came to ---------------------------------------------------------------------- */
+
+const struct seki_reply *seki_chat_reply(const struct seki_chat *chat)
+{
+    return chat->has_reply ? &chat->reply : NULL;
+}
+
+const struct seki_error *seki_chat_error(const struct seki_chat *chat)
+{
+    return &chat->error;
+}
+
+const char *seki_chat_note(const struct seki_chat *chat)
+{
+    return chat->note;
+}
+
+enum seki_cause seki_chat_cause(const struct seki_chat *chat)
+{
+    return chat->completions > 0 ? SEKI_CAUSE_NONE : chat->cause;
+}
+
+struct seki_chat_cost seki_chat_cost(const struct seki_chat *chat)
+{
+    return (struct seki_chat_cost){
+        .attempts = chat->attempts,
+        .prompt_tokens = chat->prompt_tokens,
+        .completion_tokens = chat->completion_tokens,
+        .tokens_known = !chat->tokens_missing,
+        .seconds = chat->ended - (chat->started < 0 ? chat->ended : chat->started),
+    };
+}
+
+bool seki_chat_as_text(const struct seki_chat *chat)
+{
+    return chat->sent.text;
+}
