@@ -96,9 +96,10 @@ static void tensor_suffix(const struct module *module, const struct seki_paramet
         leaf = "running_var";
         break;
     }
-    if (!owner)
+    if (owner)
+        snprintf(text, room, "%s%s%s", owner, *owner ? "." : "", leaf);
+    else
         SEKI_BUG("a tensor without a name");
-    snprintf(text, room, "%s%s%s", owner, *owner ? "." : "", leaf);
 }
 
 int seki_network_tensor_count(const struct seki_network *network)
@@ -118,11 +119,14 @@ void seki_network_tensor(const struct seki_network *network, int index,
     const struct seki_parameter *tensor = &module->info.tensors[index];
     char suffix[32];
     tensor_suffix(module, tensor, suffix, sizeof suffix);
-    snprintf(entry->name, sizeof entry->name, "%s.%s", module->prefix, suffix);
-    entry->dimensions = tensor->dimensions;
+    bool statistic = tensor->role >= SEKI_RUNNING_MEAN;
+    *entry = (struct seki_tensor_entry){
+        .dimensions = tensor->dimensions,
+        .count = tensor->count,
+        .statistic = statistic,
+        .auxiliary = module->auxiliary,
+        .offset = tensor->offset + (statistic ? module->statistics : module->parameters),
+    };
     memcpy(entry->size, tensor->size, sizeof entry->size);
-    entry->count = tensor->count;
-    entry->statistic = tensor->role >= SEKI_RUNNING_MEAN;
-    entry->auxiliary = module->auxiliary;
-    entry->offset = tensor->offset + (entry->statistic ? module->statistics : module->parameters);
+    snprintf(entry->name, sizeof entry->name, "%s.%s", module->prefix, suffix);
 }

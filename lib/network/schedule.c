@@ -48,16 +48,19 @@ static void extend(int *first, int *last, int time)
 static void mark_lives(struct seki_network *network)
 {
     struct program *program = &network->program;
+    struct tensor *tensors = program->tensors;
     int n = program->step_count;
     bool training = program->mode == SEKI_MODE_TRAIN;
+    if (!tensors)
+        SEKI_BUG("a description has no program");
     program->keep_count = 0;
     for (int i = 0; i < n; i++) {
         struct step *step = &program->steps[i];
-        struct tensor *y = &program->tensors[step->y];
+        struct tensor *y = &tensors[step->y];
         step->backward = false;
         if (!step->live)
             continue;
-        struct tensor *x = step->x >= 0 ? &program->tensors[step->x] : NULL;
+        struct tensor *x = step->x >= 0 ? &tensors[step->x] : NULL;
         bool x_trained = x && x->trained & parts_mask(step->x_part, step->x_parts);
         step->backward = training && (step_module(network, step)->info.parameters || x_trained);
         step->want_dx = step->backward && x_trained;
@@ -68,8 +71,8 @@ static void mark_lives(struct seki_network *network)
         if (x)
             extend(&x->first, &x->last, step->backward ? 2 * n - i : i);
     }
-    program->tensors[0].first = 0; /* the pictures are there before the first step */
-    struct tensor *logits = &program->tensors[program->logits];
+    tensors[0].first = 0; /* the pictures are there before the first step */
+    struct tensor *logits = &tensors[program->logits];
     extend(&logits->first, &logits->last, n);
 }
 

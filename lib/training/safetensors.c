@@ -279,6 +279,14 @@ static bool same_shape(json_t *shape, const struct seki_tensor_entry *entry)
     return true;
 }
 
+static void shape_text(const struct seki_tensor_entry *entry, char *text, size_t room)
+{
+    size_t length = 0;
+    for (int i = 0; i < entry->dimensions && length < room; i++)
+        length +=
+            (size_t)snprintf(text + length, room - length, "%s%d", i ? "," : "", entry->size[i]);
+}
+
 const float *seki_checkpoint_floats(const struct seki_checkpoint *checkpoint, const char *prefix,
                                     const struct seki_tensor_entry *entry, struct seki_error *error)
 {
@@ -297,11 +305,11 @@ const float *seki_checkpoint_floats(const struct seki_checkpoint *checkpoint, co
     }
     json_t *shape = json_object_get(tensor, "shape");
     if (!same_shape(shape, entry)) {
-        char *found = json_dumps(shape, JSON_COMPACT);
+        char *found = json_dumps(shape, JSON_COMPACT), expected[64] = "";
+        shape_text(entry, expected, sizeof expected);
         seki_fail(error, SEKI_BAD_INPUT, "checkpoint",
-                  "tensor %s has shape %.60s: [%d%s...] of %d dimensions was expected", name,
-                  found ? found : "?", entry->size[0], entry->dimensions > 1 ? "," : "",
-                  entry->dimensions);
+                  "tensor %s has shape %.60s: [%s] was expected", name, found ? found : "?",
+                  expected);
         free(found);
         return NULL;
     }

@@ -305,7 +305,7 @@ int seki_trainer_test(struct seki_trainer *trainer, double *accuracy, double *lo
                            .normalisation = &trainer->normalisation,
                            .count = count,
                            .batch = count < SCORE_BATCH ? (int)count : SCORE_BATCH};
-    struct seki_score score;
+    struct seki_score score = {0};
     int status = seki_batches_open(&test, error);
     if (status == 0)
         status = seki_network_prepare(trainer->network, test.batch, SEKI_MODE_INFER, error);
