@@ -265,20 +265,23 @@ int seki_trainer_epoch(struct seki_trainer *trainer, const struct seki_trainer_h
     return 0;
 }
 
-/* One epoch of a run: trained, kept, told. */
+/* One epoch of a run: trained, told, kept. In this order, so that a run that is killed between the
+ * last two trains the epoch again instead of keeping one that nobody was told of. */
 static int run_epoch(struct seki_trainer *trainer, const char *path,
                      const struct seki_trainer_hooks *hooks, struct seki_record *record,
                      struct seki_error *error)
 {
     struct seki_epoch_report report;
-    if (seki_trainer_epoch(trainer, hooks, &report, error) < 0 ||
-        seki_trainer_save(trainer, path, error) < 0)
+    if (seki_trainer_epoch(trainer, hooks, &report, error) < 0)
         return -1;
-    if (!hooks || !hooks->epoch)
-        return 0;
-    if (seki_epoch_report_record(&report, record, error) < 0)
-        return -1;
-    return hooks->epoch(hooks->context, record, error);
+    if (hooks && hooks->epoch) {
+        if (seki_epoch_report_record(&report, record, error) < 0)
+            return -1;
+        int status = hooks->epoch(hooks->context, record, error);
+        if (status != 0)
+            return status;
+    }
+    return seki_trainer_save(trainer, path, error);
 }
 
 int seki_trainer_run(struct seki_trainer *trainer, const char *path,

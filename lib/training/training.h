@@ -85,8 +85,8 @@ struct seki_trainer_hooks {
     void *context;
     void (*progress)(void *context,
                      long images); /* after each step: pictures trained on in this run */
-    /* After each epoch, once the checkpoint is written: its figures as a record, borrowed. -1 ends
-     * the run. */
+    /* After each epoch, before its checkpoint is written: its figures as a record, borrowed. 1 ends
+     * the run there, -1 with an error. */
     int (*epoch)(void *context, struct seki_record *record, struct seki_error *error);
 };
 /* One epoch; hooks->progress is called. A loss that is not finite ends training (SEKI_BAD_INPUT,
@@ -97,7 +97,8 @@ int seki_trainer_epoch(struct seki_trainer *trainer, const struct seki_trainer_h
 int seki_epoch_report_record(const struct seki_epoch_report *report, struct seki_record *record,
                              struct seki_error *error);
 
-/* All epochs that are left, the checkpoint written to `path` after each. */
+/* All epochs that are left, the checkpoint written to `path` after each. 0: all are done; 1: a hook
+ * ended the run. */
 int seki_trainer_run(struct seki_trainer *trainer, const char *path,
                      const struct seki_trainer_hooks *hooks, struct seki_error *error);
 /* Pictures that seki_trainer_run has yet to train on. */

@@ -17,7 +17,10 @@ int training_session_print(struct training_session *session, struct seki_record 
 
 static int print_epoch(void *context, struct seki_record *record, struct seki_error *error)
 {
-    return training_session_print(context, record, error);
+    struct training_session *session = context;
+    if (training_session_print(session, record, error) < 0)
+        return -1;
+    return seki_output_gone(session->output);
 }
 
 /* An output file that cannot be written shows now, not after an epoch. */

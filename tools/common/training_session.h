@@ -17,7 +17,7 @@ struct training_session {
 /* Opens data, backend and trainer; with --resume goes on from the output file. */
 int training_session_open(struct training_session *session, const struct training_options *o,
                           const struct seki_training_settings *settings, struct seki_error *error);
-/* The epochs that are left. */
+/* The epochs that are left. 1: the reader of the output went away, and the run ended there. */
 int training_session_run(struct training_session *session, const char *path, const char *label,
                          struct seki_error *error);
 /* A record on the output. */

@@ -1,4 +1,5 @@
 /* seki-eval - scores candidates: on a supernet, from a table, by trained weights, by cost. */
+#include "common/openmp_waiting.h"
 #include "eval.h"
 
 static int check(const struct eval_options *o, struct seki_error *error)
@@ -146,6 +147,7 @@ int main(int argc, char **argv)
                              .std = "0.24703233,0.24348505,0.26158768"};
     struct seki_log log = {"seki-eval", false};
     struct seki_error error;
+    openmp_waits_briefly();
     int first, status = parse(&o, &log, argc, argv, &first);
     if (status >= 0)
         return status;

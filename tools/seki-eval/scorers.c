@@ -214,7 +214,10 @@ static int open_weights(struct evaluator *evaluator, struct seki_error *error)
         if (!(normalisation->deviation[i] > 0))
             return seki_fail(error, SEKI_BAD_USE, "options", "--std %s: deviations are above 0",
                              o->std);
-    return open_backend(evaluator, error);
+    /* A file that cannot be read ends the call, not each record. */
+    struct seki_checkpoint *weights = seki_checkpoint_open(o->weights, error);
+    seki_checkpoint_close(weights);
+    return weights ? open_backend(evaluator, error) : -1;
 }
 
 static int score_weights(struct evaluator *evaluator, const struct seki_genotype *genotype,

@@ -1,5 +1,6 @@
 /* seki-supernet - trains the weight-sharing supernet of a search space; one JSON object an epoch.
  */
+#include "common/openmp_waiting.h"
 #include "common/training_session.h"
 
 struct options {
@@ -64,6 +65,7 @@ int main(int argc, char **argv)
     struct options o = {"darts", training_options_default(&recipe, 16, 8)};
     struct seki_log log = {"seki-supernet", false};
     struct seki_error error;
+    openmp_waits_briefly();
     int status = parse(&o, &log, argc, argv);
     if (status >= 0)
         return status;
@@ -73,7 +75,7 @@ int main(int argc, char **argv)
     training_session_close(&session);
     if (seki_output_close(session.output, status < 0 ? NULL : &error) < 0)
         status = -1;
-    if (status == 0)
+    if (status >= 0)
         return 0;
     seki_log_error(&log, "%s", error.message);
     return seki_error_status(&error);

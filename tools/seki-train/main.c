@@ -1,5 +1,6 @@
 /* seki-train - trains one candidate from scratch, the final network; a JSON object an epoch, the
  * record last. */
+#include "common/openmp_waiting.h"
 #include "common/training_session.h"
 
 #include <string.h>
@@ -73,15 +74,29 @@ static void settings_of(const struct options *o, const struct seki_genotype *gen
         settings->recipe.augmentation.cutout = (int)o->cutout;
 }
 
+/* Of the network that was trained, which need not be the one that seki-eval counted. */
+static int set_cost(struct training_session *session, const struct seki_genotype *genotype,
+                    struct seki_record *record, struct seki_error *error)
+{
+    struct seki_cost cost;
+    const struct seki_network_config *config =
+        seki_network_get_config(seki_trainer_network(session->trainer));
+    if (seki_network_cost(config, genotype, &cost, error) < 0 ||
+        seki_record_set_number(record, "metrics.params", (double)cost.parameters, error) < 0)
+        return -1;
+    return seki_record_set_number(record, "metrics.macs", (double)cost.macs, error);
+}
+
 /* The trained network's figures in its record; the test set is looked at here, once. */
-static int finish_record(struct training_session *session, int epochs, struct seki_record *record,
-                         struct seki_error *error)
+static int finish_record(struct training_session *session, const struct seki_genotype *genotype,
+                         int epochs, struct seki_record *record, struct seki_error *error)
 {
     double accuracy, loss;
     if (seki_trainer_test(session->trainer, &accuracy, &loss, error) < 0 ||
         seki_record_set_number(record, "metrics.test_accuracy", accuracy, error) < 0 ||
         seki_record_set_number(record, "metrics.test_loss", loss, error) < 0 ||
-        seki_record_set_number(record, "metrics.epochs", epochs, error) < 0)
+        seki_record_set_number(record, "metrics.epochs", epochs, error) < 0 ||
+        set_cost(session, genotype, record, error) < 0)
         return -1;
     return training_session_print(session, record, error);
 }
@@ -99,9 +114,10 @@ static int run(const struct options *o, struct training_session *session,
         return -1;
     char label[64];
     snprintf(label, sizeof label, "network, %d epochs", settings.recipe.epochs);
-    if (training_session_run(session, o->training.output, label, error) < 0)
-        return -1;
-    return finish_record(session, settings.recipe.epochs, record, error);
+    int status = training_session_run(session, o->training.output, label, error);
+    if (status != 0)
+        return status;
+    return finish_record(session, &genotype, settings.recipe.epochs, record, error);
 }
 
 /* The one record of the input. */
@@ -137,6 +153,7 @@ int main(int argc, char **argv)
                         .cutout = recipe.augmentation.cutout};
     struct seki_log log = {"seki-train", false};
     struct seki_error error;
+    openmp_waits_briefly();
     int status = parse(&o, &log, argc, argv);
     if (status >= 0)
         return status;
@@ -146,7 +163,7 @@ int main(int argc, char **argv)
     training_session_close(&session);
     if (seki_output_close(session.output, status < 0 ? NULL : &error) < 0)
         status = -1;
-    if (status == 0)
+    if (status >= 0)
         return 0;
     seki_log_error(&log, "%s", error.message);
     return seki_error_status(&error);

@@ -204,7 +204,7 @@ static void V(sum_products_any)(const struct V(products) * p, int k, int K, int 
 #define ROWS5 (LANES == 16 ? 5 : 2)
 #define PRODUCTS(K, D, S, R)                                                                       \
     case CASE(K, D, S):                                                                            \
-        for (; k + R <= p->kernel_height; k += R)                                                  \
+        for (; k + (R) <= p->kernel_height; k += (R))                                              \
             V(sum_products)(p, k, R, K, D, S);                                                     \
         for (; k < p->kernel_height; k++)                                                          \
             V(sum_products)(p, k, 1, K, D, S);                                                     \
