@@ -25,17 +25,17 @@ LIB_HEADERS  := $(filter-out %_internal.h lib/nn/cuda/%,$(wildcard lib/*/*.h))
 COMMON_SOURCES := $(wildcard tools/common/*.c)
 TOOL_SOURCES := $(filter-out $(COMMON_SOURCES),$(wildcard tools/*/*.c))
 PROGRAMS     := $(sort $(foreach source,$(TOOL_SOURCES),$(notdir $(patsubst %/,%,$(dir $(source))))))
-# A folder of tools/ without C files holds a script of its name and what it reads beside itself.
+# A folder of tools/ without C files holds a script of its name and the files that it reads, its helpers.
 SCRIPT_FILES := $(filter-out %/__pycache__ tools/common/% $(addprefix tools/,$(addsuffix /%,$(PROGRAMS))),$(wildcard tools/*/*))
 SCRIPTS      := $(foreach file,$(SCRIPT_FILES),$(if $(filter $(notdir $(patsubst %/,%,$(dir $(file)))),$(notdir $(file))),$(notdir $(file))))
+HELPERS      := $(filter-out $(foreach script,$(SCRIPTS),tools/$(script)/$(script)),$(SCRIPT_FILES))
+HELPER_DIR   := libexec/seki
 MAN_PAGES    := $(wildcard man/*.[1-9])
 PROMPTS      := $(wildcard share/prompts/*)
 UNIT_TESTS   := $(wildcard tests/unit/test_*.c)
 FUZZ_TARGETS := $(wildcard tests/fuzz/fuzz_*.c)
 TEST_SUPPORT := $(filter-out $(UNIT_TESTS),$(wildcard tests/unit/*.c))
 C_FILES      := $(wildcard lib/*/*.[ch] lib/*/*/*.[ch] tools/*/*.[ch] tests/unit/*.[ch] tests/fuzz/*.c tests/example/*.c bench/*.[ch])
-SHELL_FILES  := $(wildcard scripts/* recipes/*.sh tests/run .ci/run) \
-                $(filter %.sh $(addprefix %/,$(SCRIPTS)),$(SCRIPT_FILES))
 BATS_FILES   := $(wildcard tests/*.bats tests/*.bash)
 
 LIBRARY     := $(BUILD)/libseki.a
@@ -43,7 +43,8 @@ LIB_OBJECTS := $(LIB_SOURCES:%.c=$(BUILD)/obj/%.o)
 ALL_OBJECTS := $(LIB_OBJECTS) $(patsubst %.c,$(BUILD)/obj/%.o,$(TOOL_SOURCES) $(COMMON_SOURCES) $(UNIT_TESTS) $(TEST_SUPPORT) $(wildcard tests/fuzz/*.c))
 TEST_BINARIES := $(UNIT_TESTS:tests/unit/%.c=$(BUILD)/tests/%) $(FUZZ_TARGETS:tests/fuzz/%.c=$(BUILD)/fuzz/%)
 COMPLETION_DIR := share/bash-completion/completions
-COMPLETIONS := $(PROGRAMS:%=$(BUILD)/$(COMPLETION_DIR)/%)
+COMPLETIONS := $(addprefix $(BUILD)/$(COMPLETION_DIR)/,$(PROGRAMS) $(SCRIPTS))
+COPIES      := $(addprefix $(BUILD)/bin/,$(SCRIPTS)) $(addprefix $(BUILD)/$(HELPER_DIR)/,$(notdir $(HELPERS)))
 
 # ---- Flags -----------------------------------------------------------------------------------
 
@@ -78,7 +79,7 @@ endif
 .PHONY: all deps check demo install uninstall help format lint lint-deps lint-format lint-tidy lint-cppcheck lint-shell lint-man \
         sanitize clean tests FORCE
 
-all: $(LIBRARY) $(PROGRAMS:%=$(BUILD)/bin/%) $(SCRIPT_FILES:%=$(BUILD)/copied/%) $(COMPLETIONS) ## build the library, the programs and their completion (the default)
+all: $(LIBRARY) $(PROGRAMS:%=$(BUILD)/bin/%) $(COPIES) $(COMPLETIONS) ## build the library, the programs and their completion (the default)
 
 # The first target of a clean clone may be one that installs the packages: then before all else.
 ifneq ($(filter check demo sanitize,$(MAKECMDGOALS)),)
@@ -121,11 +122,16 @@ $(BUILD)/bin/$(1): $(patsubst %.c,$(BUILD)/obj/%.o,$(filter tools/$(1)/%,$(TOOL_
 endef
 $(foreach program,$(PROGRAMS),$(eval $(call program_rule,$(program))))
 
-$(BUILD)/copied/%: %
-	$(say) COPY $<
-	$(quiet)mkdir -p $(@D) $(BUILD)/bin
-	$(quiet)install -m 755 $< $(BUILD)/bin/$(<F)
-	$(quiet)touch $@
+define copy_rule
+$(BUILD)/$(2)/$(notdir $(1)): $(1)
+	$$(say) COPY $$<
+	$$(quiet)install -D -m $(3) $$< $$@
+endef
+$(foreach file,$(filter-out $(HELPERS),$(SCRIPT_FILES)),$(eval $(call copy_rule,$(file),bin,755)))
+$(foreach file,$(HELPERS),$(eval $(call copy_rule,$(file),$(HELPER_DIR),644)))
+
+# A script's completion depends on its helpers too, which are there when it is run.
+$(SCRIPTS:%=$(BUILD)/$(COMPLETION_DIR)/%): $(COPIES)
 
 $(COMPLETIONS): $(BUILD)/$(COMPLETION_DIR)/%: $(BUILD)/bin/% scripts/bash-completion
 	$(quiet)mkdir -p $(@D)
@@ -180,15 +186,19 @@ lint-tidy: lint-deps $(BUILD)/libraries
 	@printf '%s\0' $(filter %.c,$(C_FILES)) | xargs -0 -P 4 -I {} sh -c 'clang-tidy --quiet \
 	    --warnings-as-errors="*" "$$0" -- -std=c11 -fopenmp -Itools $(ALL_CPPFLAGS) -DSEKI_DATADIR=\"\" 2>/dev/null' {}
 
-# invalidPointerCast: buffers of bytes are read as vectors of floats.
+# invalidPointerCast: buffers of bytes are read as vectors of floats. The tests apart from what they call:
+# across both, a struct seki_error that is to be filled in is taken for one that is read.
 lint-cppcheck: lint-deps
-	@cppcheck --quiet --std=c11 --enable=warning,portability,performance --inline-suppr \
-	    --error-exitcode=1 --suppress=missingIncludeSystem --suppress=invalidPointerCast \
-	    -Ilib -Itools -D_POSIX_C_SOURCE=200809L lib tools
+	@for folders in 'lib tools' tests; do \
+	    cppcheck --quiet --std=c11 --enable=warning,portability,performance --inline-suppr \
+	        --error-exitcode=1 --suppress=missingIncludeSystem --suppress=invalidPointerCast \
+	        -Ilib -Itools -D_POSIX_C_SOURCE=200809L $$folders || exit; \
+	done
 
-# 2154: variables of bats and helpers.bash.
+# Shell files are those that say so in their first line. 2154: variables of bats and helpers.bash.
 lint-shell: lint-deps
-	@shellcheck $(SHELL_FILES)
+	@find .ci bench recipes scripts tests tools -type f -exec awk \
+	    'FNR == 1 && /^#!.*sh$$|^# shellcheck shell=/ { print FILENAME }' {} + | xargs shellcheck
 	@shellcheck --shell=bats --exclude=SC2154 $(BATS_FILES)
 
 lint-man: lint-deps
@@ -197,11 +207,13 @@ lint-man: lint-deps
 # ---- Installation ----------------------------------------------------------------------------
 
 root       = $(DESTDIR)$(PREFIX)
-bin_files  = $(PROGRAMS) $(notdir $(SCRIPT_FILES))
+bin_files  = $(PROGRAMS) $(SCRIPTS)
 
 install: all ## install into PREFIX (/usr/local), under DESTDIR
-	install -d $(root)/bin $(root)/lib/pkgconfig $(root)/$(COMPLETION_DIR) $(root)/share/seki/prompts
+	install -d $(root)/bin $(root)/$(HELPER_DIR) $(root)/lib/pkgconfig $(root)/$(COMPLETION_DIR) \
+	    $(root)/share/seki/prompts
 	$(if $(bin_files),install -m 755 $(bin_files:%=$(BUILD)/bin/%) $(root)/bin)
+	$(if $(HELPERS),install -m 644 $(HELPERS) $(root)/$(HELPER_DIR))
 	install -m 644 $(LIBRARY) $(root)/lib
 	$(foreach header,$(LIB_HEADERS:lib/%=%),install -D -m 644 lib/$(header) $(root)/include/seki/$(header) &&) :
 	sh scripts/pkg-config-file '$(PREFIX)' < lib/base/base.h > $(root)/lib/pkgconfig/seki.pc
@@ -213,7 +225,7 @@ uninstall: ## remove what install put there
 	rm -f $(addprefix $(root)/bin/,$(bin_files)) $(root)/lib/$(notdir $(LIBRARY)) \
 	    $(root)/lib/pkgconfig/seki.pc $(addprefix $(root)/$(COMPLETION_DIR)/,$(notdir $(COMPLETIONS))) \
 	    $(foreach page,$(MAN_PAGES),$(root)/share/man/man$(patsubst .%,%,$(suffix $(page)))/$(notdir $(page)))
-	rm -rf $(root)/include/seki $(root)/share/seki
+	rm -rf $(root)/include/seki $(root)/share/seki $(root)/$(HELPER_DIR)
 
 # ---- The rest --------------------------------------------------------------------------------
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
 # What every program keeps to: --help, --version, wrong options, its man page and its completion,
-# all held against the program's own table of options.
+# all held against the program's own tables of options.
 
 load helpers
 
@@ -24,22 +24,58 @@ scripts() { # the folders of tools/ that hold a script of their own name
     done
 }
 
+# What has a table of options: every program, and every verb of those that have some, as "seki train".
+tables() {
+    local name
+    for name in $(programs) $(scripts); do
+        echo "$name"
+        verbs "$name" | sed "s/^/$name /"
+    done
+}
+
+verbs() {
+    "$1" --dump-options | awk -F '\t' '$3 == "verb" { print $1 }'
+}
+
 # The man page as plain text, a paragraph a line, which no line break can split an option in.
 page_text() {
     mandoc -T ascii -O width=1000 "$top/man/$1.1" | sed 's/.\x08//g'
 }
 
-# Options at the head of a paragraph, as lists of options have them, without the dashes.
+# Without the examples, which may call other people's programs.
+page_without_examples() {
+    page_text "$1" | sed '/^EXAMPLES/,/^[A-Z]/{/^ /d}'
+}
+
+# The part of a page's OPTIONS about one verb and the part about all of them.
+verb_text() { # NAME VERB
+    page_text "$1" | awk -v verb="$2" '/^[^ ]/ { own = 0; options = /^OPTIONS/ }
+        /^   ?[^ ]/ { title = $0; sub(/^ */, "", title); own = options && (title == verb || title == "All verbs") }
+        own'
+}
+
+# Options at the head of a paragraph, as lists of options have them, without the dashes; of the text on
+# standard input.
 page_entries() {
-    page_text "$1" | grep -E '^ +-' | sed -E 's/^ *//; s/  .*//' |
+    grep -E '^ +-' | sed -E 's/^ *//; s/  .*//' |
         grep -oE '(^|[ ,])--?[A-Za-z][A-Za-z0-9-]*' | sed -E 's/^[ ,]*-//' | sort -u
 }
 
-# The program's table of options, in the file `table`.
+# The table of options of a program, or of a verb of it, in the file `table`.
 read_table() {
-    expect_status 0 "$1" --dump-options
+    expect_status 0 "$@" --dump-options
     expect_in "$output" $'help\t' $'version\t'
-    printf '%s\n' "$output" > table
+    printf '%s\n' "$output" | awk -F '\t' '$3 != "verb"' > table
+}
+
+# What is wrong with a list of options in a page, in the file `listed`, held against the table.
+page_faults() {
+    table_entries > expected
+    # A flag X may be listed as --no-X, where that is what people will write.
+    sed -n 's/^-no-/-/p' listed > negated
+    sort listed negated | comm -13 - expected | sed 's/^/lacks -/'
+    sed 's/^/-no-/; s/^-no--/-no-/' expected | sort - expected | comm -13 - listed |
+        sed 's/^/lists what there is not: -/'
 }
 
 # The names that the table has, in the same form: -name, or the letter.
@@ -90,29 +126,35 @@ table_entries() {
 }
 
 @test "a man page lists the options of its program, all and no other" {
-    for name in $(programs); do
-        read_table "$name"
-        table_entries > expected
-        page_entries "$name" > listed
-        # A flag X may be listed as --no-X, where that is what people will write.
-        sed -n 's/^-no-/-/p' listed > negated
-        missing=$(sort listed negated | comm -13 - expected)
-        made_up=$(sed 's/^/-no-/; s/^-no--/-no-/' expected | sort - expected | comm -13 - listed)
-        [ -z "$missing" ] || { echo "man/$name.1 lacks: $missing" && return 1; }
-        [ -z "$made_up" ] || { echo "man/$name.1 lists what there is not: $made_up" && return 1; }
+    for name in $(programs) $(scripts); do
+        tables | grep -E "^$name( |\$)" | while read -ra command; do
+            read_table "${command[@]}"
+            cut -f 1,2 table
+        done | sort -u > all
+        mv all table
+        page_without_examples "$name" | page_entries > listed
+        expect_equal "" "$(page_faults | sed "s|^|man/$name.1 |")"
+    done
+}
+
+@test "seki's man page lists the options of each verb under its name" {
+    [ -n "$(verbs seki)" ]
+    for verb in $(verbs seki); do
+        read_table seki "$verb"
+        verb_text seki "$verb" | page_entries > listed
+        expect_equal "" "$(page_faults | sed "s/^/$verb: man\/seki.1 /")"
     done
 }
 
 @test "a man page names no long option that no program has" {
-    for name in $(programs); do
-        read_table "$name"
+    tables | while read -ra command; do
+        read_table "${command[@]}"
         cut -f 1 table
     done > known
     sed 's/^/no-/' known > negated
     echo dump-options >> known
-    for name in $(programs); do
-        # Examples may call other people's programs.
-        page_text "$name" | sed '/^EXAMPLES/,/^[A-Z]/{/^ /d}' |
+    for name in $(programs) $(scripts); do
+        page_without_examples "$name" |
             { grep -oE '(^|[^-A-Za-z0-9])--[a-z][a-z0-9-]*' || true; } |
             sed -E 's/^[^-]?--//' | sort -u > named
         strange=$(grep -vxFf known -f negated named || true)
@@ -121,19 +163,35 @@ table_entries() {
 }
 
 @test "every option has a help and, where it takes a value, a name for it" {
-    for name in $(programs); do
-        read_table "$name"
+    tables > list
+    while read -ra command; do
+        read_table "${command[@]}"
         wrong=$(awk -F '\t' 'NF != 6 || $6 == "" || ($3 != "flag" && $4 == "") ||
                              ($3 == "choice" && $5 == "") { print $1 }' table)
-        [ -z "$wrong" ] || { echo "$name: incomplete rows: $wrong" && return 1; }
-    done
+        [ -z "$wrong" ] || { echo "${command[*]}: incomplete rows: $wrong" && return 1; }
+    done < list
 }
 
 @test "no two options of a program share a name or a letter" {
-    for name in $(programs); do
-        read_table "$name"
+    tables > list
+    while read -ra command; do
+        read_table "${command[@]}"
         expect_equal "" "$(table_entries | uniq -d)"
-    done
+    done < list
+}
+
+@test "the help of a program and of its verbs names every option and verb" {
+    tables > list
+    while read -ra command; do
+        read_table "${command[@]}"
+        help=$("${command[@]}" --help)
+        while IFS=$'\t' read -r option _; do
+            expect_in "$help" "--$option"
+        done < table
+        for verb in $("${command[@]}" --dump-options | awk -F '\t' '$3 == "verb" { print $1 }'); do
+            expect_in "$help" "  $verb "
+        done
+    done < list
 }
 
 # complete_words NAME WORD…: what bash offers for the last word.
@@ -148,14 +206,41 @@ complete_words() {
 }
 
 @test "the completion offers every option, and the choices of those that have some" {
-    for name in $(programs); do
-        complete_words "$name" -- > offered
-        read_table "$name"
+    tables > list
+    while read -ra command; do
+        complete_words "${command[@]}" -- > offered
+        read_table "${command[@]}"
         cut -f 1 table | sed 's/^/--/' | sort > expected
         expect_equal "$(cat expected)" "$(grep '^--' offered | sort)"
         awk -F '\t' '$3 == "choice" { print $1, $5 }' table > choices
         while read -r option values; do
-            expect_equal "${values//|/$'\n'}" "$(complete_words "$name" "--$option" '')"
+            expect_equal "${values//|/$'\n'}" "$(complete_words "${command[@]}" "--$option" '')"
         done < choices
+    done < list
+}
+
+@test "the completion offers files where an option takes one, and nothing where it takes another value" {
+    touch a-file
+    tables > list
+    while read -ra command; do
+        read_table "${command[@]}"
+        while IFS=$'\t' read -r option type; do
+            case $type in
+            file) expect_equal a-file "$(complete_words "${command[@]}" "--$option" a-)" ;;
+            choice | flag) ;;
+            *) expect_equal "" "$(complete_words "${command[@]}" "--$option" '')" ;;
+            esac
+        done < <(cut -f 1,3 table)
+    done < list
+}
+
+@test "the completion offers the verbs until one is there" {
+    for name in $(scripts); do
+        [ -n "$(verbs "$name")" ]
+        expect_equal "$(verbs "$name")" "$(complete_words "$name" '')"
     done
+    expect_equal search "$(complete_words seki sea)"
+    expect_equal status "$(complete_words seki-local-llm --threads 2 stat)"
+    touch run-1
+    expect_equal run-1 "$(complete_words seki report run)"
 }

@@ -18,8 +18,16 @@ make_target() {
 
 @test "an installation has programs, library, headers, pages, completions, prompts" {
     make_target install
+    for folder in "$top"/tools/*/; do
+        name=$(basename "$folder")
+        [ "$name" = common ] || echo "$name"
+    done | sort > names
+    diff names <(ls "$build/bin")
     for program in "$build"/bin/*; do
         cmp "$program" "$root/bin/${program##*/}"
+    done
+    for file in "$build"/libexec/seki/*; do
+        cmp "$file" "$root/libexec/seki/${file##*/}"
     done
     for page in "$top"/man/*.1; do
         [ -f "$root/share/man/man1/${page##*/}" ]
@@ -75,4 +83,28 @@ $root/lib/libother.a" "$(find "$stage" ! -type d | sort)"
     expect_status 0 env PATH=/usr/bin:/bin "$root/bin/seki-rank" --version
     expect_status 0 env PATH=/usr/bin:/bin "$root/bin/seki-propose" --policy random --seed 1 -n 2
     expect_equal 2 "${#lines[@]}"
+}
+
+@test "an installed seki searches a table and reports, by its name and through a link" {
+    make_target install
+    printf '%s\t%s\n' arch score \
+        '|nor_conv_3x3~0|+|none~0|skip_connect~1|+|none~0|none~1|avg_pool_3x3~2|' 71.5 > table
+    mkdir elsewhere
+    ln -s "$root/bin/seki" elsewhere/other
+    for seki in "$root/bin/seki" elsewhere/other; do
+        # A random candidate that the table lacks has no score: status 1.
+        run_separate env PATH=/usr/bin:/bin "$seki" search "run-${seki##*/}" --table table --column score \
+            --space nas201 --policy random --lambda 2 --gamma 0 --quiet
+        [ "$status" -le 1 ] || { show_run "$seki" && return 1; }
+        expect_equal 3 "$(wc -l < "run-${seki##*/}/candidates.jsonl")"
+        expect_status 0 env PATH=/usr/bin:/bin "$seki" report "run-${seki##*/}" --quiet
+        [ -s "run-${seki##*/}/report.html" ]
+    done
+}
+
+@test "a seki without its helpers says so" {
+    make_target install
+    rm -r "$root/libexec"
+    expect_status 3 "$root/bin/seki" report run
+    expect_in "$stderr" "libexec/seki" "install seki again"
 }

@@ -140,7 +140,7 @@ END
     expect_in "$stderr" "auxiliary head needs 8 x 8" "16 x 16" "auxiliary weight 0"
 }
 
-# Killed after its first epoch, mostly within its second, and gone on.
+# Killed after its second epoch was told, and gone on.
 killed_and_resumed() { # SPACE EPOCHS OPTION…
     local pid epoch
     train "$1" whole.st "$2" -B ref "${@:3}" > whole || return
@@ -149,6 +149,7 @@ killed_and_resumed() { # SPACE EPOCHS OPTION…
     pid=$!
     exec 9< lines
     read -r _ <&9
+    read -r _ <&9 # the first epoch is kept before the second is told
     kill -9 $pid
     exec 9<&-
     wait $pid || true
@@ -274,9 +275,10 @@ END
 @test "an output that is full is a failed resource, a reader that goes away is none" {
     expect_status 3 bash -c "seki-train -q -d '$pictures' -o a.st -e 2 -C 4 -L 1 -b 20 -t 1 nas201 > /dev/full"
     expect_in "$stderr" "seki-train: " "No space left"
-    expect_status 0 bash -c "seki-train -q -d '$pictures' -o b.st -e 2 -C 4 -L 1 -b 20 -t 1 nas201 | head -1; exit \"\${PIPESTATUS[0]}\""
+    expect_status 0 bash -c "seki-train -q -d '$pictures' -o b.st -e 500 -C 4 -L 1 -b 20 -t 1 nas201 | head -1; exit \"\${PIPESTATUS[0]}\""
     expect_equal 1 "$(wc -l <<< "$output")"
-    tensors b.st | grep -x 'epoch = 2'
+    epoch=$(tensors b.st | sed -n 's/^epoch = //p')
+    [ "$epoch" -ge 1 ] && [ "$epoch" -lt 500 ]
 }
 
 @test "progress is shown but for --quiet" {

@@ -266,22 +266,23 @@ int seki_trainer_epoch(struct seki_trainer *trainer, const struct seki_trainer_h
 }
 
 /* One epoch of a run: trained, told, kept. In this order, so that a run that is killed between the
- * last two trains the epoch again instead of keeping one that nobody was told of. */
+ * last two trains the epoch again instead of keeping one that nobody was told of. Where it could
+ * not be told, the work of the epoch is kept all the same. */
 static int run_epoch(struct seki_trainer *trainer, const char *path,
                      const struct seki_trainer_hooks *hooks, struct seki_record *record,
                      struct seki_error *error)
 {
     struct seki_epoch_report report;
+    int told = 0;
     if (seki_trainer_epoch(trainer, hooks, &report, error) < 0)
         return -1;
     if (hooks && hooks->epoch) {
-        if (seki_epoch_report_record(&report, record, error) < 0)
-            return -1;
-        int status = hooks->epoch(hooks->context, record, error);
-        if (status != 0)
-            return status;
+        told = seki_epoch_report_record(&report, record, error);
+        if (told == 0)
+            told = hooks->epoch(hooks->context, record, error);
     }
-    return seki_trainer_save(trainer, path, error);
+    int kept = seki_trainer_save(trainer, path, told < 0 ? NULL : error);
+    return told < 0 || kept == 0 ? told : kept;
 }
 
 int seki_trainer_run(struct seki_trainer *trainer, const char *path,

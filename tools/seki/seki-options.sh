@@ -11,7 +11,6 @@
 # The value of an option is in opt_NAME ('-' as '_'), and given_NAME is yes where it is on the
 # command line. Names in `eval` come from the table alone, never from a user.
 
-
 variable_of() { # NAME: sets $variable
     variable=$1
     while :; do
@@ -24,11 +23,17 @@ variable_of() { # NAME: sets $variable
 
 # ---- The table -----------------------------------------------------------------------------
 
+standard_options() {
+    cat <<'EOT'
+help||flag|no|no||print this and exit
+version||flag|no|no||print the version and exit
+EOT
+}
+
 load_table() {
     options="$(options_table)
 quiet|q|flag|no|no||no notes and no progress
-help||flag|no|no||print this and exit
-version||flag|no|no||print the version and exit"
+$(standard_options)"
     while IFS='|' read -r row_name row_letter row_type row_kept row_default row_argument row_help; do
         [ "$row_type" != heading ] || continue
         variable_of "$row_name"
@@ -52,6 +57,26 @@ print_help() { # SYNOPSIS SUMMARY
     done <<EOT
 $options
 EOT
+}
+
+# dump_options < TABLE: it in the form that --dump-options of the C programs has (lib/base/base.h),
+# for the completion and the check of the man page.
+dump_options() {
+    while IFS='|' read -r row_name row_letter row_type row_kept row_default row_argument row_help; do
+        dump_choices=
+        case $row_type in
+        heading) continue ;;
+        path) row_type='file' ;;
+        text) row_type=string ;;
+        integer*) row_type=integer ;;
+        choice*)
+            dump_choices=$(printf '%s' "${row_type#choice }" | tr ' ' '|')
+            row_type=choice
+            ;;
+        esac
+        printf '%s\t%s\t%s\t%s\t%s\t%s\n' "$row_name" "$row_letter" "$row_type" "$row_argument" \
+            "$dump_choices" "$row_help"
+    done
 }
 
 # find_option NAME|-LETTER: sets found, found_type; a name may be shortened where that is clear.
@@ -155,6 +180,10 @@ parse_options() { # ARGUMENT…
         --)
             for word; do take_operand "$word"; done
             return
+            ;;
+        --dump-options)
+            printf '%s\n' "$options" | dump_options
+            exit 0
             ;;
         --*=*)
             value=${word#*=} has_value=yes word=${word%%=*}

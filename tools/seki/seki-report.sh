@@ -107,7 +107,7 @@ draw_cells() {
 # ---- The verb ------------------------------------------------------------------------------
 
 write_page() {
-    jq -nr -f "$here/seki-report.jq" \
+    jq -nr -f "$files/seki-report.jq" \
         --arg name "${run##*/}" --arg version "$VERSION" \
         --rawfile settings "$run/settings" --rawfile final "$work/final" \
         --slurpfile candidates "$work/candidates" --slurpfile supernet "$work/supernet" \
