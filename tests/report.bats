@@ -178,3 +178,29 @@ for i, g in enumerate(itertools.product(ops, repeat=6)):
     expect_in "$stderr" 'made/report.html: 11 candidates'
     parse made/report.html > /dev/null
 }
+
+@test "-o goes through links and pipes, refuses a folder, and - is standard output" {
+    local plain
+    seki report run -q
+    plain=$(wc -c < run/report.html)
+    mkfifo pipe
+    timeout 20 cat pipe > through &
+    expect_status 0 seki report run -q -o pipe
+    wait $!
+    [ -p pipe ]
+    expect_equal "$plain" "$(wc -c < through)"
+    ln -s elsewhere.html link
+    expect_status 0 seki report run -q -o link
+    [ -h link ]
+    expect_equal "$plain" "$(wc -c < elsewhere.html)"
+    seki report run -q -o - > page
+    expect_equal "$plain" "$(wc -c < page)"
+    expect_status 2 seki report run -q -o "$PWD"
+    expect_in "$stderr" "is a folder; name a file"
+}
+
+@test "a line that is no record is named, in every file of a run, and ends with status 2" {
+    sed -i '2s/.*/garbage/' run/candidates.jsonl
+    expect_status 2 seki report run
+    expect_in "$stderr" "run/candidates.jsonl:2: this line is no record"
+}

@@ -142,6 +142,10 @@ int seki_input_next(struct seki_input *input, struct seki_line *line, struct sek
             line->text = input->line.data;
             line->length = strlen(line->text);
             line->has_nul = line->length < input->line.length;
+            if (line->number == 1 && strncmp(line->text, "\xEF\xBB\xBF", 3) == 0) {
+                line->text += 3; /* a byte order mark, which some editors put before UTF-8 */
+                line->length -= 3;
+            }
             return 1;
         }
         close_file(input);

@@ -7,7 +7,7 @@
 #include <string.h>
 
 #define MAX_HEADERS ((size_t)256 << 10) /* bytes of a reply's header lines */
-#define MIN_KEY     8 /* a shorter "key" is a placeholder and need not be hidden */
+#define MIN_KEY     4 /* a shorter "key" is a placeholder and need not be hidden */
 #define MAX_URL     2048
 
 struct seki_client {

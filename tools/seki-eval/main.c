@@ -8,6 +8,11 @@ static int check(const struct eval_options *o, struct seki_error *error)
     if (ways > 1)
         return seki_fail(error, SEKI_BAD_USE, "options",
                          "--supernet, --table and --weights exclude each other");
+    if (ways > 0 && o->cost)
+        return seki_fail(
+            error, SEKI_BAD_USE, "options",
+            "--cost alone gives no score; every score comes with params and macs, leave "
+            "--cost out");
     if (ways == 0 && !o->cost)
         return seki_fail(error, SEKI_BAD_USE, "options",
                          "one of --supernet, --table, --weights, --cost is needed");

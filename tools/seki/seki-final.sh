@@ -20,7 +20,7 @@ clip||text|run||X|largest norm of the gradient, 0 for no clipping
 drop-path||text|run||X|drop path's probability, approached from 0 over the epochs
 auxiliary||text|run||X|weight of the auxiliary head's loss, 0 for no head
 cutout||text|run||N|side of cutout's square, 0 for none
-backend||choice auto ref cpu cuda|call||NAME|what computes: auto, ref, cpu or cuda
+backend||choice auto ref cpu|call||NAME|what computes: auto, ref or cpu
 threads||text|call||N|threads, 0 for all cores
 ||heading||||Messages
 EOT

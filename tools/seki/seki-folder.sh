@@ -27,10 +27,33 @@ append() {
         status=none 9>&- || die 3 "$1 cannot be written; nothing before it is lost"
 }
 
-# put_file FILE < TEXT: it appears whole or not at all.
+# put_file FILE < TEXT: it appears whole or not at all. A link is followed; what is no regular file, a
+# pipe or a device, is written to as it is.
 put_file() {
-    cat >"$1.new" && sync -- "$1.new" && mv -f -- "$1.new" "$1" && return
+    place=$(readlink -f -- "$1") || die 3 "$1 cannot be written: its folder is not there"
+    if [ -d "$place" ]; then
+        die 2 "$1 is a folder; name a file"
+    elif [ -e "$place" ] && [ ! -f "$place" ]; then
+        cat >"$place" && return
+    else
+        cat >"$place.new" && sync -- "$place.new" && mv -fT -- "$place.new" "$place" && return
+    fi
     die 3 "$1 cannot be written"
+}
+
+# All lines but a last one without its newline, which is just being written or was cut.
+whole_lines() { # FILE
+    if [ -s "$1" ] && [ "$(tail -c 1 -- "$1" | wc -l)" -eq 0 ]; then
+        sed '$d' "$1"
+    else
+        cat -- "$1"
+    fi
+}
+
+# The number of the first whole line that is no JSON object; nothing where there is none.
+bad_line() { # FILE
+    whole_lines "$1" | jq -nR 'first(inputs
+        | select(try (fromjson | type != "object") catch true) | input_line_number)'
 }
 
 # Takes away a last line that was cut, as by a full disk or a machine that went down.

@@ -156,6 +156,7 @@ set_option() { # VALUE, for the option found
     if [ "$found_type" = path ]; then
         case $1 in
         /*) ;;
+        -) set_value=- ;; # standard output, for the page
         *) set_value=$(pwd)/$1 ;; # a run may go on from another folder
         esac
     fi

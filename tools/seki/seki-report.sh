@@ -12,13 +12,17 @@ EOT
 
 # The records of a file, one a line; a last line that is just being written is left out.
 records_of() { # FILE
-    [ ! -e "$1" ] || jq -cR 'fromjson? | objects' "$1" || die 3 "$1 cannot be read"
+    [ -e "$1" ] || return 0
+    [ -r "$1" ] || die 3 "$1 cannot be read"
+    bad=$(bad_line "$1")
+    [ -z "$bad" ] || die 2 "$1:$bad: this line is no record; mend or remove it"
+    whole_lines "$1"
 }
 
 read_run() {
     [ -r "$run/settings" ] || die 2 "$run is no run folder: it has no settings"
     for file in candidates repository supernet final/epochs final/record; do
-        records_of "$run/$file.jsonl" >"$work/${file##*/}" || exit 3
+        records_of "$run/$file.jsonl" >"$work/${file##*/}"
     done
     : >"$work/final"
     [ ! -r "$run/final/settings" ] || cat -- "$run/final/settings" >"$work/final"
@@ -138,6 +142,10 @@ main() {
     draw_network
     draw_cells
     write_page
-    put_file "$output" <"$work/page" || exit 3
+    if [ "$output" = - ]; then
+        cat -- "$work/page" || die 3 'the page cannot be written to standard output'
+    else
+        put_file "$output" <"$work/page"
+    fi
     note "$output: $(jq -s length "$work/candidates") candidates"
 }

@@ -29,7 +29,7 @@ epochs||integer 1 1000000|run|50|N|epochs
 channels||integer 1 4096|run|16|N|channels of its first stage
 layers||integer 1 64|run||N|cells; nas201: cells a stage (8; nas201: 5)
 batch||integer 2 65536|run|64|N|pictures a step of training
-backend||choice auto ref cpu cuda|call|auto|NAME|what computes: auto, ref, cpu or cuda
+backend||choice auto ref cpu|call|auto|NAME|what computes: auto, ref or cpu
 threads||integer 0 1024|call|0|N|threads, 0 for all cores
 ||heading||||The model, as seki-propose(1) has it
 base-url||text|call||URL|root of an OpenAI-compatible API; else OPENAI_BASE_URL
@@ -116,6 +116,11 @@ open_run() {
 
 # Sets step (the next), current (the record that evolution goes on from), scored, best.
 find_place() {
+    for file in candidates proposals; do
+        bad=$(bad_line "$run/$file.jsonl")
+        [ -z "$bad" ] || die 2 "$run/$file.jsonl:$bad: this line is no record; mend it," \
+            'or remove it and all after it'
+    done
     place=$(jq -nr --argjson lambda "$opt_lambda" '
         reduce inputs as $c ({step: 0, current: 0, scored: 0, best: null, wrong: 0};
             (if .wrong == 0 and $c.step != .step then .wrong = .step + 1 else . end)
@@ -125,7 +130,7 @@ find_place() {
                 | if $c.step <= $lambda then .current = .step else . end
               end)
         | "\(.step) \(.current) \(.scored) \(.best) \(.wrong)"' "$run/candidates.jsonl") ||
-        die 2 "$run/candidates.jsonl holds a line that is no record; remove it and all after it"
+        die 2 "$run/candidates.jsonl: the steps cannot be counted; remove the file to begin anew"
     read -r step current_line scored best wrong <<EOT
 $place
 EOT
@@ -153,12 +158,15 @@ EOT
 mend_repository() {
     [ "$scored" -gt 0 ] || return 0
     jq -r 'select(.score != null) | "\(.step + 1)p"' "$run/candidates.jsonl" >"$pipes/scored"
-    sed -n -f "$pipes/scored" "$run/candidates.jsonl" | rank || exit 3
+    sed -n -f "$pipes/scored" "$run/candidates.jsonl" | rank || exit $?
 }
 
 rank() { # < RECORDS
     seki-rank --repository "$run/repository.jsonl" --top "$opt_top" 3>&- 4<&- >/dev/null ||
-        die 3 "$run/repository.jsonl could not be brought up to date"
+        case $? in
+        1 | 2) die 2 "$run/repository.jsonl is damaged; remove it, it is made again from the candidates" ;;
+        *) die 3 "$run/repository.jsonl could not be brought up to date" ;;
+        esac
 }
 
 # ---- The supernet --------------------------------------------------------------------------
@@ -303,7 +311,7 @@ take_step() {
 $summary
 EOT
     if [ "$score" != - ]; then
-        printf '%s\n' "$record" | rank || exit 3
+        printf '%s\n' "$record" | rank || exit $?
         scored=$((scored + 1))
         if [ "$stage" = evolution ]; then
             current=$record
