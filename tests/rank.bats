@@ -243,10 +243,117 @@ files() { # in this folder, but for bats's own, in a line
     expect_equal "2 1" "$(scores < top)"
 }
 
+# effects EDGE OPERATION: difference, error and pairs of that row of the table on standard input.
+effects() {
+    awk -v edge="$1" -v op="$2" '$1 == edge && $2 == op { print $3, $4, $5 }'
+}
+
+@test "the effects of edges come from pairs that differ in one edge, the best first" {
+    {
+        candidate 90 nor_conv_1x1
+        candidate 93.5 nor_conv_3x3
+        candidate 92.5 nor_conv_3x3
+        candidate 80 avg_pool_3x3
+        echo '{"genotype": "|nor_conv_3x3~0|+|none~0|none~1|+|none~0|nor_conv_3x3~1|none~2|", "score": 1}'
+    } > in
+    expect_status 0 seki-rank --effects in
+    expect_equal "" "$stderr"
+    expect_equal "$(cat <<'EOF'
+edge         operation     difference  error  pairs
+from_0_to_3  nor_conv_3x3       +8.00   5.00      2
+from_0_to_3  nor_conv_1x1       +3.50   6.50      2
+from_0_to_3  avg_pool_3x3      -11.50   1.50      2
+noise: standard deviation 0.7071 of a score, from 1 repeated score
+EOF
+    )" "$output"
+}
+
+@test "the effects in darts are by cell and node, whatever the order of its inputs" {
+    reduce="reduce=[('max_pool_3x3', 0), ('max_pool_3x3', 1), ('skip_connect', 2), ('max_pool_3x3', 1), ('max_pool_3x3', 0), ('skip_connect', 2), ('skip_connect', 2), ('max_pool_3x3', 1)], reduce_concat=[2, 3, 4, 5])"
+    normal() { # SCORE PAIRS OF NODE 4
+        printf '{"genotype": "%s", "score": %s}\n' "Genotype(normal=[('sep_conv_3x3', 0), ('sep_conv_3x3', 1), ('sep_conv_3x3', 0), ('sep_conv_3x3', 1), $2, ('skip_connect', 0), ('dil_conv_3x3', 2)], normal_concat=[2, 3, 4, 5], $reduce" "$1"
+    }
+    {
+        normal 0.97 "('skip_connect', 0), ('sep_conv_3x3', 1)"
+        normal 0.9601 "('dil_conv_3x3', 3), ('skip_connect', 0)"
+    } > in
+    expect_status 0 seki-rank --effects in
+    expect_equal "$(cat <<'EOF'
+edge                      operation     difference  error  pairs
+normal node 4 <- state 1  sep_conv_3x3   +0.009900      -      1
+normal node 4 <- state 3  dil_conv_3x3   -0.009900      -      1
+EOF
+    )" "$output"
+}
+
+@test "where there are no matched pairs it says so" {
+    expect_status 0 seki-rank --effects /dev/null
+    expect_equal "no matched pairs: no two scored candidates differ in one edge alone" "$output"
+    candidate 1 nor_conv_1x1 > in
+    expect_status 0 seki-rank --effects in
+    expect_equal "no matched pairs: no two scored candidates differ in one edge alone" "$output"
+    expect_status 0 seki-rank --effects in in
+    expect_in "$output" "no matched pairs" "noise: standard deviation 0 of a score, from 1 repeated score"
+}
+
+@test "what cannot be compared is named, and merged where it can be ranked" {
+    {
+        candidate 1 nor_conv_1x1
+        echo '{"genotype": "|none~0|+|none~0|none~1|+|none~0|none~1|none~2|"}'
+        candidate 3 skip_connect
+        echo "{\"genotype\": \"Genotype(normal=[('none', 0), ('none', 0)], normal_concat=[2], reduce=[('none', 0), ('none', 0)], reduce_concat=[2])\", \"score\": 2}"
+        seki-propose --policy random --space darts -n 1 --seed 1 | sed 's/^{/{"score": 4, /'
+        candidate 1e200 avg_pool_3x3
+    } > in
+    expect_status 1 seki-rank --effects --repository top in
+    expect_equal 4 "$(printf '%s\n' "$stderr" | wc -l)"
+    expect_in "$stderr" "seki-rank: in:2: repository: the record has no score" "in:4: genotype: normal cell: " \
+        "in:5: space: the genotype is of darts, those before it of nas201" "in:6: score: a score of 1e+200"
+    expect_equal "+2.000 - 1" "$(printf '%s\n' "$output" | effects from_0_to_3 skip_connect)"
+    expect_equal "1e200 4 3 2 1" "$(scores < top)"
+}
+
+@test "--effects and --stats together are wrong use" {
+    expect_status 2 seki-rank --effects --stats --repository top /dev/null
+    expect_equal "" "$output"
+    expect_in "$stderr" "seki-rank: --stats and --effects are two outputs: choose one" "try 'seki-rank --help'"
+    [ ! -e top ]
+}
+
+@test "over a whole benchmark the effect of an edge is its mean less that of the others" {
+    need_shared data/nasbench201.tsv.gz
+    # Every combination is there, so each of 3,125 cells with an edge makes pairs with 4 others.
+    gzip -dc "$top/../shared/data/nasbench201.tsv.gz" | tail -n +2 > table
+    awk -F '\t' '{ printf "{\"genotype\": \"%s\", \"score\": %s}\n", $1, $2 }' table > in
+    expect_status 0 seki-rank --effects in
+    expect_equal 32 "${#lines[@]}"
+    while read -r edge op difference _ pairs; do
+        if [ "$edge" != edge ] && [ "$edge" != noise: ]; then
+            # from_I_to_J is field I + 1 of part J, parts and fields being between bars.
+            found=$(awk -F '\t' -v edge="$edge" -v op="$op" '
+                BEGIN { split(edge, e, "_") }
+                { split($1, parts, "+"); split(parts[e[4]], fields, "|"); sub(/~.*/, "", fields[e[2] + 2])
+                  with = fields[e[2] + 2] == op; sum[with] += $2; count[with]++ }
+                END { printf "%+.3f", sum[1] / count[1] - sum[0] / count[0] }' table)
+            expect_equal "$edge $op $found 12500" "$edge $op $difference $pairs"
+        fi
+    done <<< "$output"
+    # 15,625 scores of 4,930 ids.
+    expect_in "$output" " from 10695 repeated scores"
+}
+
+@test "300 candidates drawn at random tell a convolution from a pooling and from nothing" {
+    need_shared data/nasbench201.tsv.gz
+    seki-propose --policy random --space nas201 -n 300 --seed 1 |
+        seki-eval --table "$top/../shared/data/nasbench201.tsv.gz" --column cifar10_valid |
+        seki-rank --effects > table
+    expect_equal "nor_conv_3x3" "$(awk '$1 == "from_0_to_3" && $2 ~ /^(nor_conv_3x3|avg_pool_3x3|none)$/ { print $2; exit }' table)"
+}
+
 @test "the examples of the man page run" {
     { candidate 1 nor_conv_1x1; candidate 2 skip_connect; } > scored.jsonl
     mandoc -T ascii "$top/man/seki-rank.1" | sed 's/.\x08//g' | sed -n 's/^ *\$ //p' > examples
-    expect_equal 3 "$(wc -l < examples)"
+    expect_equal 4 "$(wc -l < examples)"
     while IFS= read -r example; do
         expect_status 0 bash -c "set -o pipefail; $example"
         [ -n "$output" ]

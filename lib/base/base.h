@@ -148,6 +148,17 @@ struct seki_lock;
 struct seki_lock *seki_lock_take(const char *path, double seconds, struct seki_error *error);
 void seki_lock_release(struct seki_lock *lock);
 
+/*
+ * A file that grows by whole lines: what a line says is on the disk when seki_journal_line returns.
+ * Opening makes a file that is missing, and cuts a last line without its newline. Several programs
+ * may append to one file at a time. `text` holds no newline.
+ */
+struct seki_journal;
+struct seki_journal *seki_journal_open(const char *path, struct seki_error *error);
+int seki_journal_line(struct seki_journal *journal, const char *text, size_t length,
+                      struct seki_error *error) SEKI_MUST_CHECK;
+void seki_journal_close(struct seki_journal *journal);
+
 /* ---- Lines in, records out --------------------------------------------------------------- */
 
 /*
@@ -170,6 +181,11 @@ struct seki_input *seki_input_open(char **names, int count, struct seki_error *e
 /* 1: *line filled; 0: all read; -1: a file cannot be read (SEKI_NO_RESOURCE); the next call goes
  * on with the next file. */
 int seki_input_next(struct seki_input *input, struct seki_line *line, struct seki_error *error);
+/* Whether the next call need not wait for a writer, as far as can be told: a whole line, the end or
+ * an error is there; of a line that has begun to come the rest is waited for. */
+bool seki_input_ready(const struct seki_input *input);
+/* What to poll for where it is not ready; -1: nothing is open. */
+int seki_input_descriptor(const struct seki_input *input);
 void seki_input_close(struct seki_input *input);
 
 /*

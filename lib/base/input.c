@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -152,6 +153,20 @@ int seki_input_next(struct seki_input *input, struct seki_line *line, struct sek
         if (got < 0)
             return -1;
     }
+}
+
+bool seki_input_ready(const struct seki_input *input)
+{
+    struct pollfd poll_for = {.fd = input->descriptor, .events = POLLIN};
+
+    if (input->descriptor < 0 || input->start < input->end)
+        return true;
+    return poll(&poll_for, 1, 0) != 0;
+}
+
+int seki_input_descriptor(const struct seki_input *input)
+{
+    return input->descriptor;
 }
 
 void seki_input_close(struct seki_input *input)

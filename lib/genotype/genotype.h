@@ -121,4 +121,29 @@ void seki_genotype_sample(enum seki_space space, struct seki_random *random,
 void seki_genotype_mutate(const struct seki_genotype *parent, struct seki_random *random,
                           struct seki_genotype *child);
 
+/* ---- One edge apart ----------------------------------------------------------------------- */
+
+/* An edge of a cell replaced by another one into the same node. */
+struct seki_change {
+    int cell;
+    struct seki_edge before, after;
+};
+
+/* How many strict genotypes differ from a strict one in one edge: it has another operation or, in
+ * darts, another input. No two of them are equal. nas201: 24; darts: 120. */
+int seki_genotype_neighbours(const struct seki_genotype *genotype);
+/* The index-th of them, 0 .. neighbours - 1: by cell, edge, then operations in the space's order,
+ * then inputs ascending. What has changed goes into *change, which may be NULL. */
+void seki_genotype_neighbour(const struct seki_genotype *genotype, int index,
+                             struct seki_genotype *neighbour, struct seki_change *change);
+/*
+ * The edges by which two genotypes of one shape (space, cells, nodes) differ, strict or not; the
+ * order of a node's inputs makes no difference. Within a node equal edges are matched first, then
+ * edges with equal input, then the others in order. Returns how many there are, of which the first
+ * `max` are filled in, by cell and node; -1 where the shapes differ. Concatenations are not
+ * compared.
+ */
+int seki_genotype_changes(const struct seki_genotype *a, const struct seki_genotype *b,
+                          struct seki_change *changes, int max);
+
 #endif

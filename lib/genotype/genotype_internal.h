@@ -17,4 +17,8 @@ static inline int seki_nas201_edge(int input, int node)
     return node * (node - 1) / 2 + input;
 }
 
+/* Inputs that a darts cell's edge `index` could have instead: states before its node but its own
+ * and that of the node's other edge, ascending. How many; 0: a node 2 with two distinct inputs. */
+int seki_other_inputs(const struct seki_cell *cell, int index, int inputs[SEKI_MAX_NODES + 2]);
+
 #endif

@@ -65,25 +65,6 @@ void seki_genotype_sample(enum seki_space space, struct seki_random *random,
     sample_darts_cell(random, &genotype->cells[SEKI_REDUCE]);
 }
 
-/* The edge that shares a darts node with edge `index`. */
-static int sibling(int index)
-{
-    return index ^ 1;
-}
-
-/* Inputs that edge `index` could have instead: earlier states but its own and its sibling's. */
-static int other_inputs(const struct seki_cell *cell, int index, int inputs[SEKI_MAX_NODES + 2])
-{
-    const struct seki_edge *edge = &cell->edges[index];
-    int count = 0;
-
-    for (int state = 0; state < edge->node; state++) {
-        if (state != edge->input && state != cell->edges[sibling(index)].input)
-            inputs[count++] = state;
-    }
-    return count;
-}
-
 /* One of the inputs that can change, each with the same chance; false where none can (a cell of
  * node 2 alone, whose two distinct inputs are all there are). */
 static bool mutate_input(struct seki_genotype *genotype, struct seki_random *random)
@@ -96,7 +77,7 @@ static bool mutate_input(struct seki_genotype *genotype, struct seki_random *ran
 
     for (int c = 0; c < genotype->cell_count; c++) {
         for (int i = 0; i < genotype->cells[c].edge_count; i++) {
-            if (other_inputs(&genotype->cells[c], i, inputs) == 0)
+            if (seki_other_inputs(&genotype->cells[c], i, inputs) == 0)
                 continue;
             open[count].cell = &genotype->cells[c];
             open[count].index = i;
@@ -106,7 +87,7 @@ static bool mutate_input(struct seki_genotype *genotype, struct seki_random *ran
     if (count == 0)
         return false;
     chosen = (int)seki_random_below(random, (uint32_t)count);
-    choices = other_inputs(open[chosen].cell, open[chosen].index, inputs);
+    choices = seki_other_inputs(open[chosen].cell, open[chosen].index, inputs);
     open[chosen].cell->edges[open[chosen].index].input =
         inputs[seki_random_below(random, (uint32_t)choices)];
     return true;

@@ -1,5 +1,6 @@
 /*
- * record.h - candidates on JSON lines; the top-k repository; tables of known scores.
+ * record.h - candidates on JSON lines; the top-k repository; tables of known scores; how measures
+ * and scores compare.
  *
  * A record is one JSON object. Members that a program does not know pass through it untouched:
  * their text is kept as it came, to the spelling of a number. Members are named by a path of at
@@ -80,6 +81,9 @@ int seki_records_next(struct seki_records *records, struct seki_record **record,
                       struct seki_error *error);
 /* "FILE:LINE" of the last record, for messages. */
 const char *seki_records_place(const struct seki_records *records);
+/* As seki_input_ready and seki_input_descriptor. */
+bool seki_records_ready(const struct seki_records *records);
+int seki_records_descriptor(const struct seki_records *records);
 void seki_records_close(struct seki_records *records);
 
 /* ---- The repository: the k best, best first, one per id ----------------------------------- */
@@ -133,5 +137,48 @@ struct seki_correlation {
  * pairs, or one side constant. */
 int seki_correlate(const double *x, const double *y, size_t count,
                    struct seki_correlation *correlation, struct seki_error *error);
+
+/* ---- What single edges did to the score --------------------------------------------------- */
+
+/*
+ * From matched pairs: two scored genotypes that differ in one edge (another operation, another
+ * input, or both, into the same node) and are equal in all else, the order of a node's inputs
+ * apart. Takes O(n log n) time, and up to 180 bytes for each distinct genotype while it computes.
+ *
+ *     struct seki_effects *effects = seki_effects_new(SEKI_NAS201, error);
+ *     … seki_effects_add(effects, &genotype, score, error) …        // for each scored candidate
+ *     if (seki_effects_compute(effects, error) == 0) … seki_effects_at(effects, i) …
+ */
+struct seki_effects;
+struct seki_effect {
+    int cell;
+    struct seki_edge edge;
+    double mean; /* over the pairs: score with this edge - score with another one in its place */
+    /* Standard error of the mean, in units of the score: sqrt(variance of the differences / pairs),
+     * as if pairs were independent, which those that share a candidate are not. NaN of one pair. */
+    double deviation;
+    size_t pairs;
+};
+
+struct seki_effects *seki_effects_new(enum seki_space space, struct seki_error *error);
+enum seki_space seki_effects_space(const struct seki_effects *effects);
+/* A scored candidate. SEKI_BAD_INPUT: of another space ("space"), not strict ("genotype"), a score
+ * that is not finite or above 1e100 in magnitude ("score"). A genotype that is scored again counts
+ * once, with its mean score. */
+int seki_effects_add(struct seki_effects *effects, const struct seki_genotype *genotype,
+                     double score, struct seki_error *error);
+/* Call it after the last add; what follows tells what was there then. */
+int seki_effects_compute(struct seki_effects *effects, struct seki_error *error);
+/* Edges with at least one pair: by cell, node, input, operation in the space's order. */
+size_t seki_effects_count(const struct seki_effects *effects);
+const struct seki_effect *seki_effects_at(const struct seki_effects *effects, size_t index);
+/* The one of that cell and edge, or NULL. */
+const struct seki_effect *seki_effects_find(const struct seki_effects *effects, int cell,
+                                            const struct seki_edge *edge);
+/* The standard deviation of a score about the mean of its function, pooled over the functions (ids)
+ * with more than one score: sqrt(sum of squares / repeats), where `repeats` counts the scores
+ * beyond the first of each id. false where there is none. */
+bool seki_effects_noise(const struct seki_effects *effects, double *deviation, size_t *repeats);
+void seki_effects_free(struct seki_effects *effects);
 
 #endif

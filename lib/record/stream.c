@@ -120,3 +120,13 @@ int seki_records_next(struct seki_records *records, struct seki_record **record,
         *error = why;
     return -1;
 }
+
+bool seki_records_ready(const struct seki_records *records)
+{
+    return seki_input_ready(records->input);
+}
+
+int seki_records_descriptor(const struct seki_records *records)
+{
+    return seki_input_descriptor(records->input);
+}

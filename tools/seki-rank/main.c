@@ -1,12 +1,14 @@
 /*
  * seki-rank - keeps the k best candidates in a repository file.
  *
- * The stream is read to its end first, holding no more than its own k best; only then is the lock
- * taken, the file read, merged, and replaced as a whole. So a slow pipe never holds the lock, and
- * what another program puts into the file meanwhile is not lost.
+ * The stream is read to its end first, holding no more than its own k best (and with --effects its
+ * distinct genotypes, in a few bytes each); only then is the lock taken, the file read, merged, and
+ * replaced as a whole. So a slow pipe never holds the lock, and what another program puts into the
+ * file meanwhile is not lost.
  */
 #include <stdlib.h>
 
+#include "effects.h"
 #include "record/record.h"
 #include "statistics.h"
 
@@ -15,7 +17,7 @@
 struct settings {
     const char *path;
     long k;
-    bool stats;
+    bool stats, effects;
     double lock_timeout;
 };
 
@@ -24,6 +26,7 @@ struct rank {
     struct seki_log log;
     struct seki_repository *best; /* of the stream, then of all */
     struct statistics *statistics;
+    struct seki_effects *effects; /* NULL until a candidate has told the space */
     size_t complaints;
     bool file_failed;
 };
@@ -55,6 +58,11 @@ static enum seki_options_result take_options(int argc, char **argv, struct rank 
          .type = SEKI_OPTION_FLAG,
          .value = &s->stats,
          .help = "print one JSON object about the input instead of the candidates"},
+        {.name = "effects",
+         .letter = 'e',
+         .type = SEKI_OPTION_FLAG,
+         .value = &s->effects,
+         .help = "print a table of what single edges did to the score instead of the candidates"},
         {.name = "lock-timeout",
          .type = SEKI_OPTION_NUMBER,
          .value = &s->lock_timeout,
@@ -70,13 +78,20 @@ static enum seki_options_result take_options(int argc, char **argv, struct rank 
         .options = options,
         .max_operands = -1,
     };
+    enum seki_options_result result;
 
-    return seki_options_parse(&program, argc, argv, stdout, first, error);
+    result = seki_options_parse(&program, argc, argv, stdout, first, error);
+    if (result == SEKI_OPTIONS_RUN && s->stats && s->effects) {
+        seki_fail(error, SEKI_BAD_USE, "options",
+                  "--stats and --effects are two outputs: choose one");
+        return SEKI_OPTIONS_WRONG;
+    }
+    return result;
 }
 
 /* ---- The stream --------------------------------------------------------------------------- */
 
-/* Says why a record is not ranked; the first ones only. */
+/* Says why a record is not ranked, or not compared; the first ones only. */
 static void complain(struct rank *rank, const char *place, const struct seki_record *record,
                      const struct seki_error *why)
 {
@@ -97,7 +112,8 @@ static int take_record(struct rank *rank, struct seki_records *records,
 {
     if (rank->statistics != NULL && statistics_add(rank->statistics, record, error) < 0)
         return -1;
-    if (seki_repository_add(rank->best, record, error) >= 0)
+    if (seki_repository_add(rank->best, record, error) >= 0 &&
+        (!rank->settings.effects || effects_add(&rank->effects, record, error) == 0))
         return 0;
     if (error->kind != SEKI_BAD_INPUT)
         return -1;
@@ -194,6 +210,14 @@ static int print_best(struct rank *rank, struct seki_output *output, struct seki
     return 0;
 }
 
+static int print(struct rank *rank, struct seki_output *output, struct seki_error *error)
+{
+    if (rank->settings.effects)
+        return effects_write(rank->effects, output, error);
+    return rank->settings.stats ? print_statistics(rank, output, error)
+                                : print_best(rank, output, error);
+}
+
 static int run(struct rank *rank, char **names, int count, struct seki_error *error)
 {
     struct seki_output *output = seki_output_open(error);
@@ -205,8 +229,7 @@ static int run(struct rank *rank, char **names, int count, struct seki_error *er
     if (result == 0 && rank->settings.path != NULL)
         result = merge(rank, error);
     if (result == 0)
-        result = rank->statistics != NULL ? print_statistics(rank, output, error)
-                                          : print_best(rank, output, error);
+        result = print(rank, output, error);
     if (seki_output_close(output, result == 0 ? error : NULL) < 0)
         result = -1;
     return result;
@@ -237,6 +260,7 @@ int main(int argc, char **argv)
         status = rank.file_failed ? 3 : rank.complaints > 0 ? 1 : 0;
     }
     statistics_free(rank.statistics);
+    seki_effects_free(rank.effects);
     seki_repository_free(rank.best);
     return status;
 }
