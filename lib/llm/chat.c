@@ -23,7 +23,6 @@ struct seki_chat *seki_chat_new(const struct seki_chat_options *options,
     chat->values = values;
     chat->value_count = count;
     chat->seed = seed;
-    chat->started = -1;
     seki_random_seed(&chat->jitter, seed, seki_hash_string("jitter"));
     return chat;
 }
@@ -40,10 +39,8 @@ void seki_chat_free(struct seki_chat *chat)
 
 /* ---- What to do next ---------------------------------------------------------------------- */
 
-static enum seki_chat_step send_next(struct seki_chat *chat, double now)
+static enum seki_chat_step send_next(struct seki_chat *chat)
 {
-    if (chat->started < 0)
-        chat->started = chat->ended = now;
     free(chat->request);
     chat->sent = *chat->dialect;
     chat->request = seki_chat_compose(chat, &chat->error);
@@ -60,13 +57,15 @@ enum seki_chat_step seki_chat_next(struct seki_chat *chat, double now, double *w
 {
     switch (chat->state) {
     case CHAT_WAITING:
+        if (chat->due < 0)
+            chat->due = now + chat->wait;
         if (now < chat->due) {
             *wait = chat->due - now;
             return SEKI_CHAT_WAIT;
         }
-        return send_next(chat, now);
+        return send_next(chat);
     case CHAT_READY:
-        return send_next(chat, now);
+        return send_next(chat);
     case CHAT_GOT:
         return SEKI_CHAT_GOT;
     case CHAT_FAILED:
@@ -83,33 +82,40 @@ const char *seki_chat_request(const struct seki_chat *chat, size_t *length)
     return chat->request;
 }
 
-static double time_left(const struct seki_chat *chat, double now)
+int seki_chat_attempt(const struct seki_chat *chat)
 {
-    return chat->options->deadline - (now - chat->started);
+    return chat->attempts;
 }
 
-double seki_chat_timeout(const struct seki_chat *chat, double now)
+static double time_left(const struct seki_chat *chat)
 {
-    return fmin(chat->options->timeout, time_left(chat, now));
+    return chat->options->deadline - chat->spent;
+}
+
+double seki_chat_timeout(const struct seki_chat *chat)
+{
+    return fmin(chat->options->timeout, time_left(chat));
 }
 
 /* ---- What came ---------------------------------------------------------------------------- */
 
 /* After a failure that *error tells: sent again after `wait` seconds, if requests and time are
  * left. */
-static void try_again(struct seki_chat *chat, double now, double wait)
+static void try_again(struct seki_chat *chat, double wait)
 {
     size_t length = strlen(chat->error.message);
 
     chat->state = CHAT_FAILED;
     if (chat->attempts >= chat->options->attempts)
         return;
-    if (wait >= time_left(chat, now)) {
+    if (wait >= time_left(chat)) {
         snprintf(chat->error.message + length, sizeof chat->error.message - length,
                  "; the deadline of %g s leaves no time to ask again", chat->options->deadline);
         return;
     }
-    chat->due = now + wait;
+    chat->spent += wait;
+    chat->wait = wait;
+    chat->due = -1;
     chat->state = wait > 0 ? CHAT_WAITING : CHAT_READY;
 }
 
@@ -155,19 +161,20 @@ static bool learn_dialect(struct seki_chat *chat, const struct seki_response *re
     return false;
 }
 
-static void receive_failure(struct seki_chat *chat, double now, enum seki_cause cause,
-                            const char *detail, double retry_after,
+static void receive_failure(struct seki_chat *chat, enum seki_cause cause, const char *detail,
                             const struct seki_response *response)
 {
+    double wait;
+
     seki_fail(&chat->error, SEKI_NO_RESOURCE, seki_cause_code(cause), "%s", detail);
     chat->cause = cause;
     if (learn_dialect(chat, response)) {
-        try_again(chat, now, 0);
+        try_again(chat, 0);
     } else if (seki_cause_transient(cause)) {
         chat->failures++;
-        try_again(
-            chat, now,
-            seki_retry_wait(&chat->options->retry, chat->failures, retry_after, &chat->jitter));
+        wait = seki_retry_wait(&chat->options->retry, chat->failures, response->retry_after,
+                               &chat->jitter);
+        try_again(chat, round(wait * 1000) / 1000);
     } else {
         chat->state = CHAT_FAILED;
     }
@@ -208,22 +215,47 @@ static void complain(struct seki_chat *chat)
                  "This cannot be used: %s. Change at least one operation or input so that a new "
                  "architecture results, and answer again in the same form.",
                  chat->error.message);
+    else if (strcmp(code, "constraint") == 0)
+        snprintf(chat->complaint, sizeof chat->complaint,
+                 "This cannot be used: %s. Put cheaper operations in place of some, and answer "
+                 "again in the same form.",
+                 chat->error.message);
     else
         snprintf(chat->complaint, sizeof chat->complaint,
                  "This cannot be used: %s. Answer again, in the form asked for.",
                  chat->error.message);
 }
 
+/* A model that gives back what it was given tends to do so again, at any temperature: one operation
+ * of it is taken from the schema, so that the next reply is another one by construction. */
+static void ban_one(struct seki_chat *chat)
+{
+    struct seki_ban *ban = &chat->bans[chat->ban_count];
+    char words[96];
+    size_t length = strlen(chat->complaint);
+
+    if (chat->ban_count == SEKI_MAX_BANS ||
+        !seki_ban_draw(&chat->reply.genotype, chat->bans, chat->ban_count, &chat->jitter, ban))
+        return;
+    chat->ban_count++;
+    seki_ban_print(chat->options->space, ban, words, sizeof words);
+    snprintf(chat->complaint + length, sizeof chat->complaint - length, " To that end, %s.", words);
+}
+
 static void count_tokens(struct seki_chat *chat, const struct seki_completion *completion)
 {
     chat->completions++;
+    chat->has_usage = true;
+    chat->usage = (struct seki_usage){.prompt_tokens = completion->prompt_tokens,
+                                      .cached_tokens = completion->cached_tokens,
+                                      .completion_tokens = completion->completion_tokens};
     chat->tokens_missing |= completion->prompt_tokens < 0 || completion->completion_tokens < 0;
     chat->prompt_tokens += fmax(completion->prompt_tokens, 0);
+    chat->cached_tokens += fmax(completion->cached_tokens, 0);
     chat->completion_tokens += fmax(completion->completion_tokens, 0);
 }
 
-static void receive_completion(struct seki_chat *chat, double now,
-                               const struct seki_completion *completion)
+static void receive_completion(struct seki_chat *chat, const struct seki_completion *completion)
 {
     int result;
 
@@ -244,31 +276,31 @@ static void receive_completion(struct seki_chat *chat, double now,
         return;
     }
     complain(chat);
-    try_again(chat, now, 0);
+    try_again(chat, 0);
 }
 
-void seki_chat_receive(struct seki_chat *chat, double now, const struct seki_response *response)
+void seki_chat_receive(struct seki_chat *chat, const struct seki_response *response)
 {
     struct seki_completion completion;
     struct seki_error error;
 
     if (chat->state != CHAT_SENT)
         SEKI_BUG("a chat got a response to no request");
-    chat->ended = now;
+    chat->spent += response->seconds;
+    chat->has_usage = false;
     chat->note[0] = '\0';
     if (response->cause != SEKI_CAUSE_NONE) {
-        receive_failure(chat, now, response->cause, response->detail, response->retry_after,
-                        response);
+        receive_failure(chat, response->cause, response->detail, response);
         return;
     }
     if (seki_completion_read(response->body.data, response->body.length, &completion, &error) < 0) {
         enum seki_cause cause =
             strcmp(error.code, "busy") == 0 ? SEKI_CAUSE_BUSY : SEKI_CAUSE_MALFORMED;
 
-        receive_failure(chat, now, cause, error.message, response->retry_after, response);
+        receive_failure(chat, cause, error.message, response);
         return;
     }
-    receive_completion(chat, now, &completion);
+    receive_completion(chat, &completion);
     seki_completion_free(&completion);
 }
 
@@ -278,7 +310,17 @@ void seki_chat_reject(struct seki_chat *chat, const struct seki_error *why)
         SEKI_BUG("a chat's reply was rejected before it came");
     chat->error = *why;
     complain(chat);
-    try_again(chat, chat->ended, 0);
+    if (strcmp(why->code, "duplicate") == 0)
+        ban_one(chat);
+    try_again(chat, 0);
+}
+
+void seki_chat_abandon(struct seki_chat *chat, const struct seki_error *why)
+{
+    if (chat->state == CHAT_SENT)
+        chat->attempts--; /* composed, and never sent */
+    chat->error = *why;
+    chat->state = CHAT_FAILED;
 }
 
 /* ---- What it came to ---------------------------------------------------------------------- */
@@ -303,14 +345,25 @@ enum seki_cause seki_chat_cause(const struct seki_chat *chat)
     return chat->completions > 0 ? SEKI_CAUSE_NONE : chat->cause;
 }
 
+const struct seki_usage *seki_chat_usage(const struct seki_chat *chat)
+{
+    return chat->has_usage ? &chat->usage : NULL;
+}
+
+size_t seki_chat_prompt_bytes(const struct seki_chat *chat)
+{
+    return chat->prompt_bytes;
+}
+
 struct seki_chat_cost seki_chat_cost(const struct seki_chat *chat)
 {
     return (struct seki_chat_cost){
         .attempts = chat->attempts,
         .prompt_tokens = chat->prompt_tokens,
+        .cached_tokens = chat->cached_tokens,
         .completion_tokens = chat->completion_tokens,
         .tokens_known = !chat->tokens_missing,
-        .seconds = chat->ended - (chat->started < 0 ? chat->ended : chat->started),
+        .seconds = chat->spent,
     };
 }
 

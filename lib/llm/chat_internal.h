@@ -4,6 +4,8 @@
 
 #include "llm/llm.h"
 
+#define SEKI_MAX_BANS 16
+
 enum chat_state { CHAT_READY, CHAT_WAITING, CHAT_SENT, CHAT_GOT, CHAT_FAILED };
 
 struct seki_chat {
@@ -15,26 +17,35 @@ struct seki_chat {
     struct seki_random jitter;
 
     enum chat_state state;
-    int attempts;               /* requests sent */
-    int failures;               /* transient failures in a row */
-    double started, ended, due; /* seconds; started: negative before the first request */
+    int attempts; /* requests sent */
+    int failures; /* transient failures in a row */
+    double
+        spent;   /* seconds, of requests and waits; not read off a clock, so that a replay has it */
+    double wait; /* seconds, before the next request */
+    double due;  /* when that is; negative: not yet set */
     char *request;
+    size_t prompt_bytes;      /* of its messages */
     struct seki_dialect sent; /* how the last request was put */
 
     char *previous;      /* the reply that is to be mended, cut; NULL if none */
     char complaint[640]; /* what was wrong with it; "" if nothing */
 
+    struct seki_ban bans[SEKI_MAX_BANS]; /* drawn where a reply was given before */
+    int ban_count;
+
     struct seki_reply reply;
     bool has_reply;
     struct seki_error error;
-    enum seki_cause cause; /* of the last failure of the endpoint */
-    int completions;       /* chat completions that came */
-    double prompt_tokens, completion_tokens;
+    enum seki_cause cause;   /* of the last failure of the endpoint */
+    int completions;         /* chat completions that came */
+    struct seki_usage usage; /* of the last completion */
+    bool has_usage;
+    double prompt_tokens, cached_tokens, completion_tokens;
     bool tokens_missing;
     char note[200];
 };
 
 /* The body of the next request, to be freed; NULL and *error on failure. */
-char *seki_chat_compose(const struct seki_chat *chat, struct seki_error *error);
+char *seki_chat_compose(struct seki_chat *chat, struct seki_error *error);
 
 #endif

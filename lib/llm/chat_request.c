@@ -70,7 +70,9 @@ static json_t *messages(const struct seki_chat *chat, struct seki_error *error)
 static json_t *response_format(const struct seki_chat *chat, struct seki_error *error)
 {
     struct seki_schema_options options = {.strategy = chat->options->strategy,
-                                          .bounded = !chat->sent.unbounded};
+                                          .bounded = !chat->sent.unbounded,
+                                          .bans = chat->bans,
+                                          .ban_count = chat->ban_count};
     struct seki_buffer text;
     json_t *schema = NULL;
 
@@ -110,7 +112,17 @@ static int add_parameters(const struct seki_chat *chat, json_t *body)
     return result;
 }
 
-char *seki_chat_compose(const struct seki_chat *chat, struct seki_error *error)
+static size_t bytes_of(const json_t *list)
+{
+    size_t bytes = 0, i;
+    json_t *entry;
+
+    json_array_foreach(list, i, entry) bytes +=
+        json_string_length(json_object_get(entry, "content"));
+    return bytes;
+}
+
+char *seki_chat_compose(struct seki_chat *chat, struct seki_error *error)
 {
     json_t *list = messages(chat, error);
     json_t *body, *format;
@@ -118,6 +130,7 @@ char *seki_chat_compose(const struct seki_chat *chat, struct seki_error *error)
 
     if (list == NULL)
         return NULL;
+    chat->prompt_bytes = bytes_of(list);
     body = json_pack("{s:s, s:o}", "model", chat->options->model, "messages", list);
     if (body == NULL) {
         seki_fail(error, SEKI_BAD_USE, "model", "the model's name is not UTF-8");

@@ -1,30 +1,13 @@
-/* client.c - one chat completion request to an OpenAI-compatible endpoint, through libcurl. */
+/*
+ * client.c - an OpenAI-compatible endpoint: its address, its headers, and the requests that are
+ * under way; or a recording in its place.
+ */
 #include "llm/llm.h"
+#include "llm/client_internal.h"
 #include "llm/llm_internal.h"
 
-#include <curl/curl.h>
 #include <stdlib.h>
 #include <string.h>
-
-#define MAX_HEADERS ((size_t)256 << 10) /* bytes of a reply's header lines */
-#define MIN_KEY     4 /* a shorter "key" is a placeholder and need not be hidden */
-#define MAX_URL     2048
-
-struct seki_client {
-    CURL *curl;
-    struct curl_slist *headers;
-    char *key;
-    char url[MAX_URL + 64];   /* requested */
-    char shown[MAX_URL + 64]; /* for messages */
-    double connect_timeout;
-};
-
-/* What the callbacks fill during one transfer. */
-struct transfer {
-    struct seki_buffer *body;
-    size_t header_bytes;
-    bool too_large;
-};
 
 /* ---- The URL ------------------------------------------------------------------------------- */
 
@@ -34,7 +17,7 @@ static int complete_url(CURLU *parts, struct seki_client *client, struct seki_er
 {
     static const char *const ending = "/chat/completions";
     char *path = NULL, *whole = NULL, *shown = NULL;
-    char full[MAX_URL + 32];
+    char full[SEKI_MAX_URL + 32];
     size_t length;
     int result = -1;
 
@@ -46,7 +29,7 @@ static int complete_url(CURLU *parts, struct seki_client *client, struct seki_er
     if (length >= strlen(ending) &&
         memcmp(path + length - strlen(ending), ending, strlen(ending)) == 0)
         length -= strlen(ending); /* the whole address was given */
-    if (length > MAX_URL)
+    if (length > SEKI_MAX_URL)
         goto out;
     snprintf(full, sizeof full, "%.*s%s", (int)length, path, ending);
     if (curl_url_set(parts, CURLUPART_PATH, full, 0) != CURLUE_OK ||
@@ -81,7 +64,7 @@ static int read_url(const char *base_url, struct seki_client *client, struct sek
     if (parts == NULL)
         return seki_fail(error, SEKI_NO_RESOURCE, "memory", "out of memory");
     /* the text itself is not repeated: it may hold a password */
-    if (strlen(base_url) > MAX_URL ||
+    if (strlen(base_url) > SEKI_MAX_URL ||
         curl_url_set(parts, CURLUPART_URL, base_url, 0) != CURLUE_OK ||
         curl_url_get(parts, CURLUPART_SCHEME, &scheme, 0) != CURLUE_OK)
         seki_fail(error, SEKI_BAD_USE, "url",
@@ -131,6 +114,27 @@ static int add_headers(struct seki_client *client, const char *key, struct seki_
     return 0;
 }
 
+static struct seki_client *allocate_client(struct seki_error *error)
+{
+    struct seki_client *client = seki_allocate(1, sizeof *client, error);
+
+    if (client != NULL)
+        client->last = &client->transfers;
+    return client;
+}
+
+struct seki_client *seki_client_new_replay(struct seki_recording *recording,
+                                           struct seki_error *error)
+{
+    struct seki_client *client = allocate_client(error);
+
+    if (client == NULL)
+        return NULL;
+    client->recording = recording;
+    snprintf(client->shown, sizeof client->shown, "%s", seki_recording_path(recording));
+    return client;
+}
+
 struct seki_client *seki_client_new(const struct seki_endpoint *endpoint, struct seki_error *error)
 {
     struct seki_client *client;
@@ -141,14 +145,16 @@ struct seki_client *seki_client_new(const struct seki_endpoint *endpoint, struct
         seki_fail(error, SEKI_NO_RESOURCE, "network", "libcurl cannot be started");
         return NULL;
     }
-    client = seki_allocate(1, sizeof *client, error);
+    client = allocate_client(error);
     if (client == NULL) {
         curl_global_cleanup();
         return NULL;
     }
     client->connect_timeout = endpoint->connect_timeout;
-    client->curl = curl_easy_init();
-    if (client->curl == NULL)
+    client->idle_timeout = endpoint->idle_timeout;
+    client->multi = curl_multi_init();
+    client->networked = true;
+    if (client->multi == NULL)
         seki_fail(error, SEKI_NO_RESOURCE, "memory", "out of memory");
     else if (read_url(endpoint->base_url, client, error) == 0 &&
              add_headers(client, endpoint->key, error) == 0)
@@ -164,10 +170,15 @@ const char *seki_client_url(const struct seki_client *client)
 
 void seki_client_free(struct seki_client *client)
 {
+    bool networked;
+
     if (client == NULL)
         return;
-    if (client->curl != NULL)
-        curl_easy_cleanup(client->curl);
+    networked = client->networked;
+    while (client->transfers != NULL)
+        seki_transfer_free(seki_transfer_take(client, client->transfers));
+    if (client->multi != NULL)
+        curl_multi_cleanup(client->multi);
     if (client->key != NULL) {
         for (struct curl_slist *line = client->headers; line != NULL; line = line->next)
             seki_wipe(line->data, strlen(line->data));
@@ -177,162 +188,58 @@ void seki_client_free(struct seki_client *client)
     curl_slist_free_all(client->headers);
     seki_wipe(client->url, sizeof client->url);
     free(client);
-    curl_global_cleanup();
+    if (networked)
+        curl_global_cleanup();
 }
 
-/* ---- A transfer --------------------------------------------------------------------------- */
+/* ---- Requests under way ------------------------------------------------------------------- */
 
-static size_t take_body(char *bytes, size_t size, size_t count, void *context)
+int seki_client_start(struct seki_client *client, const struct seki_request *request, void *owner,
+                      struct seki_error *error)
 {
-    struct transfer *transfer = context;
+    struct seki_transfer *transfer = seki_transfer_new(client, owner, error);
 
-    if (seki_buffer_append(transfer->body, bytes, size * count) < 0) {
-        transfer->too_large = true;
-        return 0;
-    }
-    return size * count;
-}
-
-static size_t take_header(char *bytes, size_t size, size_t count, void *context)
-{
-    struct transfer *transfer = context;
-
-    (void)bytes;
-    transfer->header_bytes += size * count;
-    if (transfer->header_bytes > MAX_HEADERS) {
-        transfer->too_large = true;
-        return 0;
-    }
-    return size * count;
-}
-
-static long milliseconds(double seconds)
-{
-    return seconds < 0.001 ? 1 : seconds > 1e6 ? 1000000000 : (long)(seconds * 1000);
-}
-
-static CURLcode set_up(struct seki_client *client, const char *request, size_t length,
-                       double timeout, struct transfer *transfer, char *words)
-{
-    CURL *curl = client->curl;
-    CURLcode code = CURLE_OK;
-
-    curl_easy_reset(curl); /* keeps the connection */
-#define SET(option, value)                                                                         \
-    if (code == CURLE_OK)                                                                          \
-    code = curl_easy_setopt(curl, option, value)
-    SET(CURLOPT_URL, client->url);
-    SET(CURLOPT_PROTOCOLS_STR, "http,https");
-    SET(CURLOPT_FOLLOWLOCATION, 0L);
-    SET(CURLOPT_SSL_VERIFYPEER, 1L);
-    SET(CURLOPT_SSL_VERIFYHOST, 2L);
-    SET(CURLOPT_NOSIGNAL, 1L);
-    SET(CURLOPT_HTTPHEADER, client->headers);
-    SET(CURLOPT_HEADEROPT, (long)CURLHEADER_SEPARATE); /* not to a proxy's CONNECT */
-    SET(CURLOPT_USERAGENT, "seki/" SEKI_VERSION);
-    SET(CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)length);
-    SET(CURLOPT_POSTFIELDS, request);
-    SET(CURLOPT_CONNECTTIMEOUT_MS, milliseconds(client->connect_timeout));
-    SET(CURLOPT_TIMEOUT_MS, milliseconds(timeout));
-    SET(CURLOPT_ERRORBUFFER, words);
-    SET(CURLOPT_WRITEFUNCTION, take_body);
-    SET(CURLOPT_WRITEDATA, transfer);
-    SET(CURLOPT_HEADERFUNCTION, take_header);
-    SET(CURLOPT_HEADERDATA, transfer);
-#undef SET
-    return code;
-}
-
-static enum seki_cause cause_of_failure(CURLcode code, const struct transfer *transfer,
-                                        const char *words)
-{
-    if (transfer->too_large)
-        return SEKI_CAUSE_TOO_LARGE;
-    /* a connection that ends within the handshake says nothing about certificates */
-    if (code == CURLE_SSL_CONNECT_ERROR &&
-        (strstr(words, "SSL_ERROR_SYSCALL") != NULL || strstr(words, "reset by peer") != NULL))
-        return SEKI_CAUSE_DROPPED;
-    switch (code) {
-    case CURLE_COULDNT_RESOLVE_HOST:
-    case CURLE_COULDNT_RESOLVE_PROXY:
-    case CURLE_COULDNT_CONNECT:
-        return SEKI_CAUSE_CONNECT;
-    case CURLE_OPERATION_TIMEDOUT:
-        return SEKI_CAUSE_TIMEOUT;
-    case CURLE_GOT_NOTHING:
-    case CURLE_SEND_ERROR:
-    case CURLE_RECV_ERROR:
-    case CURLE_PARTIAL_FILE:
-    case CURLE_HTTP2:
-    case CURLE_HTTP2_STREAM:
-        return SEKI_CAUSE_DROPPED;
-    case CURLE_SSL_CONNECT_ERROR:
-    case CURLE_PEER_FAILED_VERIFICATION:
-    case CURLE_SSL_CERTPROBLEM:
-    case CURLE_SSL_CIPHER:
-    case CURLE_SSL_CACERT_BADFILE:
-    case CURLE_SSL_ISSUER_ERROR:
-    case CURLE_SSL_INVALIDCERTSTATUS:
-        return SEKI_CAUSE_TLS;
-    default:
-        return SEKI_CAUSE_PROTOCOL;
-    }
-}
-
-/* ---- Sending ------------------------------------------------------------------------------- */
-
-/* Servers have been seen to repeat the key in their messages; nothing that is read from them may
- * hold it. */
-static void hide_key(char *text, size_t length, const char *key)
-{
-    size_t size = key == NULL ? 0 : strlen(key);
-
-    if (size < MIN_KEY)
-        return;
-    for (size_t at = 0; at + size <= length; at++) {
-        if (text[at] == key[0] && memcmp(text + at, key, size) == 0) {
-            memset(text + at, '*', size);
-            at += size - 1;
+    if (transfer == NULL)
+        return -1;
+    if (client->networked) {
+        if (seki_transfer_begin(transfer, request, error) < 0) {
+            seki_transfer_free(transfer);
+            return -1;
         }
+    } else {
+        seki_recording_answer(client->recording, &request->place, request->text,
+                              &transfer->response);
+        transfer->done = true;
     }
+    *client->last = transfer; /* in the order of their start */
+    client->last = &transfer->next;
+    return 0;
 }
 
-void seki_client_send(struct seki_client *client, const char *request, size_t length,
-                      double timeout, struct seki_response *response)
+static struct seki_transfer *find_done(struct seki_client *client)
 {
-    struct transfer transfer = {.body = &response->body};
-    char words[CURL_ERROR_SIZE] = "";
-    double begun = seki_clock();
-    curl_off_t retry_after = 0;
-    char *type = NULL;
-    CURLcode code;
+    struct seki_transfer *transfer = client->transfers;
 
-    memset(response, 0, sizeof *response);
-    seki_buffer_init(&response->body, SEKI_MAX_REPLY);
-    seki_buffer_puts(&response->body, ""); /* so that there is a string */
-    response->retry_after = -1;
-    code = set_up(client, request, length, timeout, &transfer, words);
-    if (code == CURLE_OK)
-        code = curl_easy_perform(client->curl);
-    response->seconds = seki_clock() - begun;
-    hide_key(response->body.data, response->body.length, client->key);
-    if (code != CURLE_OK) {
-        response->cause = cause_of_failure(code, &transfer, words);
-        if (transfer.too_large)
-            snprintf(response->detail, sizeof response->detail,
-                     "the reply is larger than %zu bytes", SEKI_MAX_REPLY);
-        else
-            snprintf(response->detail, sizeof response->detail, "%.200s",
-                     *words ? words : curl_easy_strerror(code));
-    } else {
-        curl_easy_getinfo(client->curl, CURLINFO_RESPONSE_CODE, &response->status);
-        curl_easy_getinfo(client->curl, CURLINFO_CONTENT_TYPE, &type);
-        if (curl_easy_getinfo(client->curl, CURLINFO_RETRY_AFTER, &retry_after) == CURLE_OK &&
-            retry_after > 0)
-            response->retry_after = (double)retry_after;
-        response->cause = seki_response_cause(response->status, response->body.data, type);
-        seki_response_describe(response);
-    }
-    hide_key(response->detail, strlen(response->detail), client->key);
-    curl_easy_setopt(client->curl, CURLOPT_ERRORBUFFER, NULL); /* it ends with this call */
+    while (transfer != NULL && !transfer->done)
+        transfer = transfer->next;
+    return transfer;
+}
+
+void *seki_client_wait(struct seki_client *client, double seconds, int descriptor,
+                       struct seki_response *response)
+{
+    struct seki_transfer *transfer;
+    void *owner;
+
+    if (client->networked && find_done(client) == NULL)
+        seki_transfers_drive(client, seconds, descriptor);
+    transfer = find_done(client);
+    if (transfer == NULL)
+        return NULL;
+    seki_transfer_take(client, transfer);
+    *response = transfer->response;
+    owner = transfer->owner;
+    seki_response_init(&transfer->response);
+    seki_transfer_free(transfer);
+    return owner;
 }

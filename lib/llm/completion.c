@@ -77,6 +77,14 @@ static double read_tokens(const json_t *usage, const char *name)
     return json_is_number(value) && tokens >= 0 && tokens < 1e12 ? tokens : -1;
 }
 
+/* As OpenAI has it, or DeepSeek. */
+static double read_cached(const json_t *usage)
+{
+    double tokens = read_tokens(json_object_get(usage, "prompt_tokens_details"), "cached_tokens");
+
+    return tokens >= 0 ? tokens : read_tokens(usage, "prompt_cache_hit_tokens");
+}
+
 static int read_root(const json_t *root, struct seki_completion *completion,
                      struct seki_error *error)
 {
@@ -95,6 +103,7 @@ static int read_root(const json_t *root, struct seki_completion *completion,
     }
     completion->prompt_tokens = read_tokens(usage, "prompt_tokens");
     completion->completion_tokens = read_tokens(usage, "completion_tokens");
+    completion->cached_tokens = read_cached(usage);
     return read_choice(json_array_get(choices, 0), completion, error);
 }
 
@@ -106,7 +115,7 @@ int seki_completion_read(const char *body, size_t length, struct seki_completion
     int result;
 
     memset(completion, 0, sizeof *completion);
-    completion->prompt_tokens = completion->completion_tokens = -1;
+    completion->prompt_tokens = completion->completion_tokens = completion->cached_tokens = -1;
     root = json_loadb(body, length, 0, &where);
     if (!json_is_object(root)) {
         json_decref(root);

@@ -3,25 +3,27 @@
  * when, prompt templates, the JSON schema of a search space, reading replies, and the chat that
  * yields one candidate.
  *
- * Everything but the client is free of network and clock: a chat is asked what to do next, given
- * the time, and told what came. One loop drives it:
+ * Everything but client and recording is free of network and clock: a chat is asked what to do
+ * next, given the time, and told what came. One chat over one client is this loop; several share a
+ * client, and what they learn of the endpoint is in the dialect and the limits:
  *
- *     struct seki_chat *chat = seki_chat_new(&options, &dialect, values, count, seed, &error);
+ *     chat = seki_chat_new(&options, &dialect, values, count, seed, &error);
  *     for (;;) {
  *         switch (seki_chat_next(chat, seki_clock(), &wait)) {
  *         case SEKI_CHAT_SEND:
- *             text = seki_chat_request(chat, &length);
- *             seki_client_send(client, text, length, seki_chat_timeout(chat, seki_clock()),
- * &response); seki_chat_receive(chat, seki_clock(), &response); seki_response_free(&response);
+ *             request.text = seki_chat_request(chat, &request.length);
+ *             request.timeout = seki_chat_timeout(chat);
+ *             seki_client_start(client, &request, chat, &error);
+ *             while (seki_client_wait(client, 60, -1, &response) == NULL)
+ *                 ;
+ *             seki_chat_receive(chat, &response);
+ *             seki_response_free(&response);
  *             break;
- *         case SEKI_CHAT_WAIT:   // sleep for `wait` seconds
+ *         case SEKI_CHAT_WAIT:   // for `wait` seconds
  *         case SEKI_CHAT_GOT:    // seki_chat_reply(chat), or seki_chat_reject(chat, …) and go on
  *         case SEKI_CHAT_FAILED: // seki_chat_error(chat)
  *         }
  *     }
- *
- * Several chats may run at once over several clients; none knows of another but through the
- * dialect.
  */
 #ifndef SEKI_LLM_H
 #define SEKI_LLM_H
@@ -49,6 +51,7 @@ enum seki_cause {
     SEKI_CAUSE_HTML,         /* a web page with status 200 */
     SEKI_CAUSE_TLS,          /* no secure connection, or a certificate that does not verify */
     SEKI_CAUSE_PROTOCOL,     /* not HTTP, or another failure of the transfer */
+    SEKI_CAUSE_UNRECORDED,   /* a replay lacks the request */
     SEKI_CAUSE_COUNT
 };
 
@@ -70,6 +73,69 @@ struct seki_retry {
 double seki_retry_wait(const struct seki_retry *retry, int failures, double retry_after,
                        struct seki_random *random);
 
+/* ---- What an endpoint says of its rate limits ------------------------------------------------ */
+
+/* From the x-ratelimit-* headers of a response; negative: not said. */
+struct seki_rate {
+    double requests_left, tokens_left;   /* before the limit is reached */
+    double requests_reset, tokens_reset; /* seconds until it is full again */
+};
+
+void seki_rate_clear(struct seki_rate *rate);
+/*
+ * Takes in one header line; others are passed over. x-ratelimit-remaining-{requests,tokens} and
+ * x-ratelimit-reset-{requests,tokens} as OpenAI documents them ("6m0s", "17ms", seconds), and
+ * x-ratelimit-remaining and -reset without an ending, of requests. A reset may be a point in time
+ * (seconds or milliseconds since 1970); now: the wall clock's seconds since then.
+ */
+void seki_rate_header(struct seki_rate *rate, const char *line, size_t length, double now);
+
+/* The requests that may go out now: all chats of an endpoint share it. Zeroed: nothing is known. */
+struct seki_limits {
+    struct seki_rate known;
+    double learnt;       /* when, on the monotonic clock; 0: never */
+    double closed_until; /* after a 429, on the monotonic clock */
+};
+
+struct seki_response;
+/* longest: seconds, of a wait that the endpoint can ask for. */
+void seki_limits_learn(struct seki_limits *limits, const struct seki_response *response, double now,
+                       double longest);
+/* Seconds to wait before a request of about `tokens` tokens; 0: none. */
+double seki_limits_wait(const struct seki_limits *limits, double now, double tokens,
+                        double longest);
+/* It went out: until the next response says more, there is less left. */
+void seki_limits_spend(struct seki_limits *limits, double tokens);
+
+/* ---- Record and replay ------------------------------------------------------------------------
+ */
+
+/*
+ * A file with an exchange a line: which request it was (`seed`, `candidate`, `attempt`, the hash of
+ * its text), the request, and the reply, whole. Replayed, a request is answered by the last
+ * exchange of its place and text: what a killed call asked again counts as it was answered last.
+ */
+struct seki_recording;
+
+/* The place of a request in a call; with its text it is what a replay finds the answer by. */
+struct seki_place {
+    uint64_t seed, candidate; /* of the call; in it, from 0 */
+    int attempt;              /* of the candidate, from 1 */
+};
+
+/* Appends to the file. */
+struct seki_recording *seki_recording_create(const char *path, struct seki_error *error);
+/* Reads an index of it; SEKI_BAD_USE ("recording") names file and line of what is no exchange. */
+struct seki_recording *seki_recording_open(const char *path, struct seki_error *error);
+int seki_recording_append(struct seki_recording *recording, const struct seki_place *place,
+                          const char *request, const struct seki_response *response,
+                          struct seki_error *error);
+/* Fills *response; a request that was not recorded has the cause SEKI_CAUSE_UNRECORDED. */
+void seki_recording_answer(struct seki_recording *recording, const struct seki_place *place,
+                           const char *request, struct seki_response *response);
+const char *seki_recording_path(const struct seki_recording *recording);
+void seki_recording_free(struct seki_recording *recording);
+
 /* ---- The client --------------------------------------------------------------------------- */
 
 struct seki_endpoint {
@@ -77,29 +143,51 @@ struct seki_endpoint {
         *base_url;   /* http or https, e.g. "http://127.0.0.1:8080/v1", with or without a slash */
     const char *key; /* sent as a bearer token to that host only; NULL: none */
     double connect_timeout; /* seconds */
+    double idle_timeout;    /* seconds without a byte once the reply has begun */
 };
 
+/* Several requests may be under way at once, over as few connections as the endpoint allows. */
 struct seki_client;
 /* Copies what it is given. SEKI_BAD_USE where the URL or the key cannot be used. */
 struct seki_client *seki_client_new(const struct seki_endpoint *endpoint, struct seki_error *error);
-/* Where requests go, for messages: without credentials and query. */
+/* One that answers from a recording, and never goes to the network. Borrows it. */
+struct seki_client *seki_client_new_replay(struct seki_recording *recording,
+                                           struct seki_error *error);
+/* Where requests go, for messages: without credentials and query; a recording's file. */
 const char *seki_client_url(const struct seki_client *client);
+/* Ends what is under way. */
 void seki_client_free(struct seki_client *client);
 
 struct seki_response {
     enum seki_cause cause;
     long status;        /* HTTP status; 0 where none came */
     double retry_after; /* seconds; negative: not said */
-    double seconds;     /* from the request's start to its end */
-    struct seki_buffer body;
-    char detail[256]; /* what the transfer or the server said, for messages */
+    double seconds;     /* from the request's start to its end, in whole milliseconds */
+    struct seki_rate rate;
+    struct seki_buffer body; /* with a string in it, if only "" */
+    char detail[256];        /* what the transfer or the server said, for messages */
 };
 
-/* Sends one chat completion request; always fills *response. The key occurs nowhere in it, even
- * where the server sends it back. timeout: seconds for the whole transfer. */
-void seki_client_send(struct seki_client *client, const char *request, size_t length,
-                      double timeout, struct seki_response *response);
+void seki_response_init(struct seki_response *response);
 void seki_response_free(struct seki_response *response);
+
+struct seki_request {
+    const char *text; /* of `length` bytes, of the caller, until the response has come */
+    size_t length;
+    double timeout; /* seconds for the whole transfer */
+    struct seki_place place;
+};
+
+/* Begins a chat completion request. `owner` comes back with its response. */
+int seki_client_start(struct seki_client *client, const struct seki_request *request, void *owner,
+                      struct seki_error *error);
+/*
+ * Waits for a response, at most `seconds`, or until `descriptor` (-1: none) can be read. Returns
+ * the owner of the request that *response answers, or NULL. The key occurs nowhere in the response,
+ * even where the server sends it back. Whatever goes wrong with a transfer is in the response.
+ */
+void *seki_client_wait(struct seki_client *client, double seconds, int descriptor,
+                       struct seki_response *response);
 
 /* Reads an API key from a file that only its owner can read (mode 0600 or 0400). SEKI_BAD_USE
  * otherwise. */
@@ -148,7 +236,24 @@ int seki_prompt_folder(const char *given, char *path, size_t size, struct seki_e
 struct seki_schema_options {
     bool strategy; /* `analysis` and `strategy` before the genotype */
     bool bounded;  /* with maxLength on those two, which some endpoints refuse */
+    const struct seki_ban *bans;
+    int ban_count;
 };
+
+/* An operation that a reply may not have in one place, so that it is none of those given before. */
+struct seki_ban {
+    int cell; /* nas201: 0 */
+    int slot; /* nas201: the edge in the notation's order; darts: 2 * (node - 2) + which of its ops
+               */
+    enum seki_op op;
+};
+
+/* The ban of what the genotype has in one of the places that `bans` leaves free, drawn at random:
+ * 1; 0 where none is free. */
+int seki_ban_draw(const struct seki_genotype *genotype, const struct seki_ban *bans, int count,
+                  struct seki_random *random, struct seki_ban *ban);
+/* "the edge from_0_to_2 must not have none this time" */
+void seki_ban_print(enum seki_space space, const struct seki_ban *ban, char *text, size_t size);
 
 /*
  * Appends a JSON schema whose every instance is a valid strict genotype of the space. Only features
@@ -179,6 +284,7 @@ struct seki_completion {
     bool reasoned; /* the choice has reasoning beside the content */
     enum seki_finish finish;
     double prompt_tokens, completion_tokens; /* negative: not said */
+    double cached_tokens;                    /* of the prompt's; negative: not said */
 };
 
 /* SEKI_NO_RESOURCE: code "malformed" where the body is no JSON object, "busy" where it holds an
@@ -227,7 +333,7 @@ struct seki_chat_options {
     long max_tokens;    /* of one reply; 0: the endpoint's own limit */
     int attempts;       /* requests at most */
     double timeout;     /* seconds, of one request */
-    double deadline;    /* seconds, of all requests and waits */
+    double deadline;    /* seconds, of all requests and the waits after failures */
     struct seki_retry retry;
 };
 
@@ -246,12 +352,16 @@ struct seki_chat *seki_chat_new(const struct seki_chat_options *options,
 enum seki_chat_step seki_chat_next(struct seki_chat *chat, double now, double *wait);
 /* The request's body, for SEKI_CHAT_SEND; lasts until the next call of seki_chat_next. */
 const char *seki_chat_request(const struct seki_chat *chat, size_t *length);
+/* Which request that is, from 1. */
+int seki_chat_attempt(const struct seki_chat *chat);
 /* Seconds that the request may take: `timeout`, or what the deadline leaves. */
-double seki_chat_timeout(const struct seki_chat *chat, double now);
-void seki_chat_receive(struct seki_chat *chat, double now, const struct seki_response *response);
-/* The reply is of no use (a duplicate): asked again with the message of `why`, or failed with it.
- */
+double seki_chat_timeout(const struct seki_chat *chat);
+void seki_chat_receive(struct seki_chat *chat, const struct seki_response *response);
+/* The reply is of no use (a duplicate, over a constraint): asked again with the message of `why`,
+ * or failed with it. */
 void seki_chat_reject(struct seki_chat *chat, const struct seki_error *why);
+/* No request is sent any more: it has failed with `why`. */
+void seki_chat_abandon(struct seki_chat *chat, const struct seki_error *why);
 
 /* The genotype that was read last, or NULL. A rejected one is still there when the chat has failed
  * with its rejection. */
@@ -263,11 +373,21 @@ const char *seki_chat_note(const struct seki_chat *chat);
  * came. */
 enum seki_cause seki_chat_cause(const struct seki_chat *chat);
 
+/* Tokens of one completion; negative: not said. */
+struct seki_usage {
+    double prompt_tokens, cached_tokens, completion_tokens;
+};
+/* Of the last response; NULL where that was no completion. */
+const struct seki_usage *seki_chat_usage(const struct seki_chat *chat);
+/* Bytes of the messages of the last request. */
+size_t seki_chat_prompt_bytes(const struct seki_chat *chat);
+
 struct seki_chat_cost {
     int attempts;
     double prompt_tokens, completion_tokens; /* over all attempts */
+    double cached_tokens;                    /* of the prompts'; 0 where it was not said */
     bool tokens_known;                       /* every completion that came said its tokens */
-    double seconds; /* from the first request to the last response, waits included */
+    double seconds; /* of all requests and the waits between them, as a replay has them too */
 };
 struct seki_chat_cost seki_chat_cost(const struct seki_chat *chat);
 bool seki_chat_as_text(const struct seki_chat *chat); /* the last request asked for text */

@@ -77,6 +77,15 @@ void seki_response_describe(struct seki_response *response)
              *words ? ": " : "", words);
 }
 
+void seki_response_init(struct seki_response *response)
+{
+    memset(response, 0, sizeof *response);
+    seki_buffer_init(&response->body, SEKI_MAX_REPLY);
+    seki_buffer_puts(&response->body, "");
+    response->retry_after = -1;
+    seki_rate_clear(&response->rate);
+}
+
 void seki_response_free(struct seki_response *response)
 {
     seki_buffer_free(&response->body);

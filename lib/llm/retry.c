@@ -35,6 +35,9 @@ static const struct {
                          "OpenAI-compatible API"},
     [SEKI_CAUSE_TLS] = {"tls", false, true, "check the host's name and certificate"},
     [SEKI_CAUSE_PROTOCOL] = {"protocol", false, true, "check that an HTTP server answers there"},
+    [SEKI_CAUSE_UNRECORDED] =
+        {"unrecorded", false, true,
+         "replay with the options, the seed and the input that were recorded"},
 };
 
 const char *seki_cause_code(enum seki_cause cause)

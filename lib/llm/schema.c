@@ -6,15 +6,38 @@
 #define MAX_ANALYSIS 400
 #define MAX_STRATEGY 300
 
-static void print_ops(enum seki_space space, struct seki_buffer *out)
-{
-    int count;
-    const enum seki_op *ops = seki_space_ops(space, &count);
+/* What the printing functions hand on. */
+struct printer {
+    enum seki_space space;
+    const struct seki_schema_options *options;
+    struct seki_buffer *out;
+};
 
-    seki_buffer_puts(out, "{\"type\":\"string\",\"enum\":[");
-    for (int i = 0; i < count; i++)
-        seki_buffer_printf(out, "%s\"%s\"", i ? "," : "", seki_op_name(ops[i]));
-    seki_buffer_puts(out, "]}");
+static bool banned(const struct printer *printer, int cell, int slot, enum seki_op op)
+{
+    for (int i = 0; i < printer->options->ban_count; i++) {
+        const struct seki_ban *ban = &printer->options->bans[i];
+
+        if (ban->cell == cell && ban->slot == slot && ban->op == op)
+            return true;
+    }
+    return false;
+}
+
+static void print_ops(const struct printer *printer, int cell, int slot)
+{
+    const char *separator = "";
+    int count;
+    const enum seki_op *ops = seki_space_ops(printer->space, &count);
+
+    seki_buffer_puts(printer->out, "{\"type\":\"string\",\"enum\":[");
+    for (int i = 0; i < count; i++) {
+        if (banned(printer, cell, slot, ops[i]))
+            continue;
+        seki_buffer_printf(printer->out, "%s\"%s\"", separator, seki_op_name(ops[i]));
+        separator = ",";
+    }
+    seki_buffer_puts(printer->out, "]}");
 }
 
 /* The pairs of distinct states before `node`, the smaller first. */
@@ -27,17 +50,19 @@ static void print_pairs(int node, struct seki_buffer *out)
     seki_buffer_puts(out, "]}");
 }
 
-static void print_cell(struct seki_buffer *out)
+static void print_cell(const struct printer *printer, int cell)
 {
+    struct seki_buffer *out = printer->out;
+
     seki_buffer_puts(out, "{\"type\":\"object\",\"properties\":{");
     for (int node = 2; node < 2 + SEKI_DARTS_NODES; node++) {
         seki_buffer_printf(out, "%s\"node_%d\":{\"type\":\"object\",\"properties\":{\"inputs\":",
                            node > 2 ? "," : "", node);
         print_pairs(node, out);
         seki_buffer_puts(out, ",\"op_1\":");
-        print_ops(SEKI_DARTS, out);
+        print_ops(printer, cell, 2 * (node - 2));
         seki_buffer_puts(out, ",\"op_2\":");
-        print_ops(SEKI_DARTS, out);
+        print_ops(printer, cell, 2 * (node - 2) + 1);
         seki_buffer_puts(out, "},\"required\":[\"inputs\",\"op_1\",\"op_2\"],"
                               "\"additionalProperties\":false}");
     }
@@ -47,13 +72,14 @@ static void print_cell(struct seki_buffer *out)
     seki_buffer_puts(out, "],\"additionalProperties\":false}");
 }
 
-static void print_darts(struct seki_buffer *out)
+static void print_darts(const struct printer *printer)
 {
-    seki_buffer_puts(out, "{\"type\":\"object\",\"properties\":{\"normal\":");
-    print_cell(out);
-    seki_buffer_puts(out, ",\"reduce\":");
-    print_cell(out);
-    seki_buffer_puts(out, "},\"required\":[\"normal\",\"reduce\"],\"additionalProperties\":false}");
+    seki_buffer_puts(printer->out, "{\"type\":\"object\",\"properties\":{\"normal\":");
+    print_cell(printer, SEKI_NORMAL);
+    seki_buffer_puts(printer->out, ",\"reduce\":");
+    print_cell(printer, SEKI_REDUCE);
+    seki_buffer_puts(printer->out,
+                     "},\"required\":[\"normal\",\"reduce\"],\"additionalProperties\":false}");
 }
 
 const struct seki_edge seki_nas201_edges[SEKI_NAS201_EDGES] = {
@@ -61,15 +87,16 @@ const struct seki_edge seki_nas201_edges[SEKI_NAS201_EDGES] = {
     {.input = 0, .node = 3}, {.input = 1, .node = 3}, {.input = 2, .node = 3},
 };
 
-static void print_nas201(struct seki_buffer *out)
+static void print_nas201(const struct printer *printer)
 {
+    struct seki_buffer *out = printer->out;
     const struct seki_edge *edges = seki_nas201_edges;
 
     seki_buffer_puts(out, "{\"type\":\"object\",\"properties\":{");
     for (int i = 0; i < SEKI_NAS201_EDGES; i++) {
         seki_buffer_printf(out, "%s\"from_%d_to_%d\":", i ? "," : "", edges[i].input,
                            edges[i].node);
-        print_ops(SEKI_NAS201, out);
+        print_ops(printer, 0, i);
     }
     seki_buffer_puts(out, "},\"required\":[");
     for (int i = 0; i < SEKI_NAS201_EDGES; i++)
@@ -88,6 +115,8 @@ static void print_reason(const char *name, int limit, bool bounded, struct seki_
 int seki_schema_print(enum seki_space space, const struct seki_schema_options *options,
                       struct seki_buffer *out, struct seki_error *error)
 {
+    const struct printer printer = {.space = space, .options = options, .out = out};
+
     seki_buffer_puts(out, "{\"type\":\"object\",\"properties\":{");
     if (options->strategy) {
         print_reason("analysis", MAX_ANALYSIS, options->bounded, out);
@@ -95,9 +124,9 @@ int seki_schema_print(enum seki_space space, const struct seki_schema_options *o
     }
     seki_buffer_puts(out, "\"genotype\":");
     if (space == SEKI_DARTS)
-        print_darts(out);
+        print_darts(&printer);
     else
-        print_nas201(out);
+        print_nas201(&printer);
     seki_buffer_printf(out, "},\"required\":[%s\"genotype\"],\"additionalProperties\":false}",
                        options->strategy ? "\"analysis\",\"strategy\"," : "");
     if (out->failed)

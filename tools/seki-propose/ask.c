@@ -1,19 +1,21 @@
-/* ask.c - candidates from a language model. */
+/* ask.c - what a language model is asked: endpoint, templates, and one candidate's request. */
 #include "propose.h"
 
 #include <limits.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #define MAX_WAIT 120.0 /* seconds, of one wait that the endpoint asks for */
 
 /* ---- Before anything is asked --------------------------------------------------------------- */
 
 static const char *const template_names[] = {
-    "stage",      "genotype", "json", "score", "metrics", /* the current architecture */
-    "candidates", "count",                                /* the drawn ones */
-    "strategy",   "schema",   "text", NULL,               /* sections */
+    "stage",      "genotype", "json",        "score", "metrics", /* the current architecture */
+    "lineage",    "tried",                                       /* what led to it */
+    "candidates", "count",                                       /* the drawn ones */
+    "effects",    "noise",    "neighbours",  "worst",            /* evidence */
+    "strategy",   "schema",   "constraints", "text",  NULL,      /* what is asked for */
 };
 
 static struct seki_template *load_template(const struct run *run, enum seki_space space,
@@ -38,46 +40,105 @@ static int load_templates(struct run *run, enum seki_space space, struct seki_er
     return run->user[space] != NULL ? 0 : -1;
 }
 
-static int make_client(struct run *run, struct seki_error *error)
+/* The key, of the file or the environment; it is wiped by the caller. key->data NULL: none. */
+static int read_key(const struct run *run, struct seki_buffer *key, struct seki_error *error)
 {
     const char *variable = getenv("OPENAI_API_KEY");
+
+    seki_buffer_init(key, SEKI_MAX_KEY_FILE);
+    if (run->settings.key_file != NULL)
+        return seki_key_read(run->settings.key_file, key, error);
+    if (variable != NULL && *variable != '\0' && seki_buffer_puts(key, variable) < 0)
+        return seki_fail(error, SEKI_BAD_USE, "key", "OPENAI_API_KEY is too long for a key");
+    return 0;
+}
+
+static int make_client(struct run *run, struct seki_error *error)
+{
     struct seki_endpoint endpoint = {.base_url = run->settings.base_url,
-                                     .connect_timeout = run->settings.connect_timeout};
+                                     .connect_timeout = run->settings.connect_timeout,
+                                     .idle_timeout = run->settings.idle_timeout};
     struct seki_buffer key;
 
-    seki_buffer_init(&key, SEKI_MAX_KEY_FILE);
-    if (run->settings.key_file != NULL) {
-        if (seki_key_read(run->settings.key_file, &key, error) < 0)
+    if (run->settings.replay != NULL) {
+        run->recording = seki_recording_open(run->settings.replay, error);
+        if (run->recording == NULL)
             return -1;
-        endpoint.key = key.data;
-    } else if (variable != NULL && *variable != '\0') {
-        endpoint.key = variable;
+        run->client = seki_client_new_replay(run->recording, error);
+        return run->client != NULL ? 0 : -1;
     }
-    run->client = seki_client_new(&endpoint, error);
+    if (run->settings.dry_run)
+        return 0;
+    if (run->settings.recording != NULL) {
+        run->recording = seki_recording_create(run->settings.recording, error);
+        if (run->recording == NULL)
+            return -1;
+    }
+    if (read_key(run, &key, error) == 0) {
+        endpoint.key = key.length > 0 ? key.data : NULL;
+        run->client = seki_client_new(&endpoint, error);
+    }
     seki_key_free(&key);
     return run->client != NULL ? 0 : -1;
 }
 
+static int make_budget(struct run *run, struct seki_error *error)
+{
+    const struct settings *s = &run->settings;
+    struct budget_settings settings = {
+        .price = s->price,
+        .ledger = s->dry_run || s->replay != NULL ? NULL : s->ledger,
+        .max_tokens = s->max_tokens_total,
+        .max_cost = s->max_cost,
+    };
+
+    if (budget_price(&settings, error) < 0)
+        return -1;
+    if (isfinite(s->max_cost) && s->price == NULL)
+        return seki_fail(error, SEKI_BAD_USE, "options",
+                         "--max-cost needs --price IN,OUT, what a million tokens cost");
+    run->budget = budget_open(&settings, error);
+    return run->budget != NULL ? 0 : -1;
+}
+
 int model_prepare(struct run *run, struct seki_error *error)
 {
-    if (run->settings.base_url == NULL || *run->settings.base_url == '\0')
+    struct settings *s = &run->settings;
+    bool sends = s->replay == NULL && !s->dry_run;
+
+    if (sends && (s->base_url == NULL || *s->base_url == '\0'))
         return seki_fail(error, SEKI_BAD_USE, "options",
                          "no endpoint: give --base-url or set OPENAI_BASE_URL, as "
                          "http://127.0.0.1:8080/v1 (seki-local-llm starts one), or use --policy "
                          "mutate or random");
-    if (run->settings.model == NULL || *run->settings.model == '\0')
+    if (s->model == NULL || *s->model == '\0')
         return seki_fail(
             error, SEKI_BAD_USE, "options",
             "no model: give --model or set SEKI_MODEL to a name that the endpoint knows");
-    run->dialect.text = strcmp(run->settings.format, "text") == 0;
-    if (run->settings.space_given && load_templates(run, run->space, error) < 0)
+    run->dialect.text = strcmp(s->format, "text") == 0;
+    if (s->max_tokens == 0 && (isfinite(s->max_tokens_total) || isfinite(s->max_cost)))
+        s->max_tokens = BUDGET_MAX_TOKENS;
+    if (s->space_given && load_templates(run, run->space, error) < 0)
         return -1;
-    return make_client(run, error);
+    if (make_budget(run, error) < 0 || make_client(run, error) < 0) {
+        error->kind = error->kind == SEKI_BAD_INPUT ? SEKI_BAD_USE : error->kind;
+        return -1;
+    }
+    return 0;
 }
 
 void model_end(struct run *run)
 {
+    while (run->tasks != NULL) {
+        struct task *task = run->tasks;
+
+        run->tasks = task->next;
+        task_free(task);
+    }
     seki_client_free(run->client);
+    seki_recording_free(run->recording);
+    budget_free(run->budget);
+    evidence_free(run->evidence);
     for (int space = 0; space < 2; space++) {
         seki_template_free(run->system[space]);
         seki_template_free(run->user[space]);
@@ -85,134 +146,6 @@ void model_end(struct run *run)
 }
 
 /* ---- One candidate ------------------------------------------------------------------------ */
-
-static void sleep_for(double seconds)
-{
-    struct timespec time = {.tv_sec = (time_t)seconds,
-                            .tv_nsec = (long)((seconds - (double)(time_t)seconds) * 1e9)};
-
-    nanosleep(&time, NULL); /* woken early, the chat is asked again */
-}
-
-static void send_request(struct run *run, struct seki_chat *chat)
-{
-    struct seki_response response;
-    size_t length;
-    const char *request = seki_chat_request(chat, &length);
-
-    seki_client_send(run->client, request, length, seki_chat_timeout(chat, seki_clock()),
-                     &response);
-    seki_chat_receive(chat, seki_clock(), &response);
-    seki_response_free(&response);
-    if (*seki_chat_note(chat) != '\0')
-        seki_log_warning(&run->log, "%s: %s", seki_client_url(run->client), seki_chat_note(chat));
-}
-
-/* Whether the reply is of use: neither a parent nor known. */
-static int check_new(const struct run *run, const struct seki_chat *chat,
-                     const struct parent *parents, int count, struct seki_error *why)
-{
-    char id[SEKI_ID_LENGTH + 1];
-
-    seki_genotype_id(&seki_chat_reply(chat)->genotype, id);
-    for (int i = 0; i < count; i++)
-        if (strcmp(id, parents[i].id) == 0)
-            return seki_fail(
-                why, SEKI_BAD_INPUT, "duplicate",
-                "the architecture computes the same function as the given one with the "
-                "id %s",
-                id);
-    if (seen_has(run->seen, id))
-        return seki_fail(why, SEKI_BAD_INPUT, "duplicate",
-                         "the architecture with the id %s has been proposed or scored already", id);
-    return 0;
-}
-
-/* Asks until there is a new candidate (0) or the chat has failed (-1). */
-static int hold_chat(struct run *run, struct seki_chat *chat, const struct parent *parents,
-                     int count)
-{
-    struct seki_error why;
-    double wait;
-
-    for (;;) {
-        switch (seki_chat_next(chat, seki_clock(), &wait)) {
-        case SEKI_CHAT_SEND:
-            send_request(run, chat);
-            break;
-        case SEKI_CHAT_WAIT:
-            sleep_for(wait);
-            break;
-        case SEKI_CHAT_GOT:
-            if (check_new(run, chat, parents, count, &why) == 0)
-                return 0;
-            seki_chat_reject(chat, &why);
-            break;
-        case SEKI_CHAT_FAILED:
-            return -1;
-        }
-    }
-}
-
-/* Counts the endpoint's failures in a row, and opens the breaker. */
-static void judge_endpoint(struct run *run, const struct seki_chat *chat)
-{
-    enum seki_cause cause = seki_chat_cause(chat);
-
-    if (cause == SEKI_CAUSE_NONE) {
-        run->answered = true;
-        run->failures = 0;
-        return;
-    }
-    run->failures++;
-    if (!seki_cause_final(cause) && run->failures < run->settings.breaker)
-        return;
-    run->open = true;
-    seki_log_error(&run->log, "%s: no reply for %ld candidate%s in a row; nothing more is asked",
-                   seki_client_url(run->client), run->failures, run->failures == 1 ? "" : "s");
-}
-
-/* Why there is no candidate, and what a person can do about it. */
-static void describe_failure(const struct run *run, const struct seki_chat *chat,
-                             struct seki_error *why)
-{
-    const struct seki_error *last = seki_chat_error(chat);
-    const char *hint = seki_cause_hint(seki_chat_cause(chat));
-    int attempts = seki_chat_cost(chat).attempts;
-    bool endpoint = last->kind == SEKI_NO_RESOURCE;
-
-    seki_fail(why, last->kind, last->code, "no candidate after %d request%s: %s%s%s%s%s", attempts,
-              attempts == 1 ? "" : "s", endpoint ? seki_client_url(run->client) : "",
-              endpoint ? ": " : "", last->message, *hint ? "; " : "", hint);
-    seki_log_error(&run->log, "%s", why->message);
-}
-
-static int finish(struct run *run, const struct seki_chat *chat, struct candidate candidate,
-                  bool got, struct seki_error *error)
-{
-    const struct seki_reply *reply = seki_chat_reply(chat);
-    struct seki_error why;
-    char id[SEKI_ID_LENGTH + 1];
-
-    candidate.chat = chat;
-    if (got) {
-        candidate.genotype = &reply->genotype;
-        seki_genotype_id(&reply->genotype, id);
-        if (seen_add(run->seen, id, error) < 0)
-            return -1;
-    } else {
-        if (seki_chat_cost(chat).attempts == 0) { /* no request could be made */
-            *error = *seki_chat_error(chat);
-            return -1;
-        }
-        describe_failure(run, chat, &why);
-        candidate.error = &why;
-        if (strcmp(why.code, "duplicate") == 0)
-            candidate.genotype = &reply->genotype;
-    }
-    judge_endpoint(run, chat);
-    return write_candidate(run, &candidate, error);
-}
 
 static struct seki_chat_options chat_options(const struct run *run, enum seki_space space)
 {
@@ -233,35 +166,123 @@ static struct seki_chat_options chat_options(const struct run *run, enum seki_sp
     };
 }
 
-int ask_model(struct run *run, enum seki_space space, const struct parent *parents, int count,
-              struct seki_error *error)
+/* Names and texts of what the templates may show. Returns how many. */
+static int list_values(const struct run *run, const struct shown *shown,
+                       struct seki_prompt_value *values)
 {
-    struct candidate candidate = {.space = space, .parents = parents, .parent_count = count};
-    struct seki_chat_options options;
+    const struct seki_prompt_value list[] = {
+        {"stage", run->settings.stage_name},
+        {"genotype", shown->genotype},
+        {"json", shown->json.data},
+        {"score", shown->score},
+        {"metrics", shown->metrics},
+        {"lineage", shown->lineage.data},
+        {"tried", shown->tried.data},
+        {"candidates", shown->candidates.data},
+        {"count", shown->count},
+        {"constraints", shown->constraints},
+        {"noise", shown->noise},
+        {"effects", shown->effects.data},
+        {"neighbours", shown->neighbours.data},
+        {"worst", shown->worst.data},
+    };
+
+    if (values != NULL)
+        memcpy(values, list, sizeof list);
+    return (int)(sizeof list / sizeof *list);
+}
+
+static int copy_parents(struct task *task, const struct parent *parents, int count,
+                        struct seki_error *error)
+{
+    task->parents = seki_allocate((size_t)count, sizeof *task->parents, error);
+    if (task->parents == NULL)
+        return -1;
+    task->parent_count = count;
+    for (int i = 0; i < count; i++) {
+        task->parents[i] = parents[i];
+        task->parents[i].record = NULL;
+    }
+    return 0;
+}
+
+static int prepare(struct run *run, struct task *task, const struct parent *parents, int count,
+                   struct seki_error *error)
+{
     struct seki_random random;
-    struct seki_chat *chat;
-    struct shown shown;
+    int values;
+
+    if (load_templates(run, task->space, error) < 0 ||
+        copy_parents(task, parents, count, error) < 0)
+        return -1;
+    task->shown = seki_allocate(1, sizeof *task->shown, error);
+    if (task->shown == NULL || shown_fill(run, task->shown, parents, count, error) < 0)
+        return -1;
+    values = list_values(run, task->shown, NULL);
+    task->values = seki_allocate((size_t)values, sizeof *task->values, error);
+    if (task->values == NULL)
+        return -1;
+    list_values(run, task->shown, task->values);
+    task->options = chat_options(run, task->space);
+    run_random(run, "chat", &random);
+    task->chat = seki_chat_new(&task->options, &run->dialect, task->values, values,
+                               seki_random_next(&random), error);
+    return task->chat != NULL ? 0 : -1;
+}
+
+struct task *task_new(struct run *run, enum seki_space space, const struct parent *parents,
+                      int count, struct seki_error *error)
+{
+    struct task *task = seki_allocate(1, sizeof *task, error);
+
+    if (task == NULL)
+        return NULL;
+    task->number = run->index;
+    task->space = space;
+    if (prepare(run, task, parents, count, error) == 0)
+        return task;
+    task_free(task);
+    return NULL;
+}
+
+void task_free(struct task *task)
+{
+    seki_chat_free(task->chat);
+    if (task->shown != NULL)
+        shown_free(task->shown);
+    free(task->shown);
+    free(task->values);
+    free(task->parents);
+    free(task);
+}
+
+/* ---- A dry run ------------------------------------------------------------------------------- */
+
+int show_request(struct run *run, enum seki_space space, const struct parent *parents, int count,
+                 struct seki_error *error)
+{
+    struct task *task = task_new(run, space, parents, count, error);
+    struct seki_buffer line;
+    size_t length;
+    double wait;
     int result = -1;
 
-    if (load_templates(run, space, error) < 0 ||
-        shown_fill(&shown, run->stage, parents, count, error) < 0)
+    if (task == NULL)
         return -1;
-    const struct seki_prompt_value values[] = {
-        {"stage", run->settings.stage_name},
-        {"genotype", shown.genotype},
-        {"json", shown.json.data},
-        {"score", shown.score},
-        {"metrics", shown.metrics},
-        {"candidates", shown.candidates.data},
-        {"count", shown.count},
-    };
-    options = chat_options(run, space);
-    run_random(run, "chat", &random);
-    chat = seki_chat_new(&options, &run->dialect, values, sizeof values / sizeof *values,
-                         seki_random_next(&random), error);
-    if (chat != NULL)
-        result = finish(run, chat, candidate, hold_chat(run, chat, parents, count) == 0, error);
-    seki_chat_free(chat);
-    shown_free(&shown);
+    seki_buffer_init(&line, 4 * SEKI_MAX_TEMPLATE);
+    if (seki_chat_next(task->chat, 0, &wait) == SEKI_CHAT_SEND) {
+        seki_buffer_printf(
+            &line, "{\"estimated_tokens\": %.0f, \"request\": ",
+            budget_estimate(run->budget, (double)seki_chat_prompt_bytes(task->chat)));
+        seki_buffer_puts(&line, seki_chat_request(task->chat, &length));
+        seki_buffer_puts(&line, "}");
+        result = line.failed
+                     ? seki_fail(error, SEKI_NO_RESOURCE, "memory", "the request does not fit")
+                     : seki_output_line(run->output, line.data, line.length, error);
+    } else {
+        *error = *seki_chat_error(task->chat);
+    }
+    seki_buffer_free(&line);
+    task_free(task);
     return result;
 }

@@ -2,7 +2,6 @@
 #include "propose.h"
 
 #include <stdlib.h>
-#include <string.h>
 
 struct seen {
     uint64_t *slots; /* 0: free */
@@ -90,7 +89,7 @@ int seen_add(struct seen *seen, const char *id, struct seki_error *error)
 }
 
 /* A record that was never got (it has an error and no genotype) has no id. */
-static int add_record(struct seen *seen, const struct seki_record *record, struct seki_error *error)
+int seen_add_record(struct seen *seen, const struct seki_record *record, struct seki_error *error)
 {
     struct seki_genotype genotype;
     struct seki_error ignored;
@@ -100,19 +99,4 @@ static int add_record(struct seen *seen, const struct seki_record *record, struc
         return 0;
     seki_genotype_id(&genotype, id);
     return seen_add(seen, id, error);
-}
-
-int seen_load(struct seen *seen, const char *path, struct seki_error *error)
-{
-    char *names[] = {(char *)path};
-    struct seki_records *records = seki_records_open(names, 1, error);
-    struct seki_record *record;
-    int got, result = 0;
-
-    if (records == NULL)
-        return -1;
-    while (result == 0 && (got = seki_records_next(records, &record, error)) != 0)
-        result = got < 0 ? -1 : add_record(seen, record, error);
-    seki_records_close(records);
-    return result;
 }

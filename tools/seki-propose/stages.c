@@ -32,8 +32,9 @@ int parent_from(struct run *run, struct seki_record *record, struct parent *pare
 static int propose(struct run *run, enum seki_space space, const struct parent *parents, int count,
                    struct seki_error *error)
 {
-    int result = run->policy == LLM ? ask_model(run, space, parents, count, error)
-                                    : follow_rule(run, space, parents, count, error);
+    int result = run->policy != LLM      ? follow_rule(run, space, parents, count, error)
+                 : run->settings.dry_run ? show_request(run, space, parents, count, error)
+                                         : tasks_add(run, space, parents, count, error);
 
     run->index++;
     return result;
@@ -41,7 +42,7 @@ static int propose(struct run *run, enum seki_space space, const struct parent *
 
 static bool ended(const struct run *run)
 {
-    return run->open || seki_output_gone(run->output);
+    return run->open || run->spent || seki_output_gone(run->output);
 }
 
 int run_random_policy(struct run *run, struct seki_error *error)
@@ -54,6 +55,12 @@ int run_random_policy(struct run *run, struct seki_error *error)
 
 /* ---- Evolution ---------------------------------------------------------------------------- */
 
+/* A record that is of no use goes out after what was begun before it. */
+static int pass_on(struct run *run, struct seki_record *record, struct seki_error *error)
+{
+    return tasks_finish(run, error) < 0 ? -1 : write_record(run, record, error);
+}
+
 static int evolve(struct run *run, struct seki_record *record, const char *place,
                   struct seki_error *error)
 {
@@ -61,14 +68,16 @@ static int evolve(struct run *run, struct seki_record *record, const char *place
     struct seki_error why;
 
     if (seki_record_failed(record))
-        return write_record(run, record, error);
+        return pass_on(run, record, error);
     if (parent_from(run, record, &parent, &why) < 0) {
         seki_fail_within(&why, "%s", place);
         seki_log_error(&run->log, "%s", why.message);
         if (seki_record_fail(record, &why, error) < 0)
             return -1;
-        return write_record(run, record, error);
+        return pass_on(run, record, error);
     }
+    if (history_add(run->history, record, error) < 0)
+        return -1;
     for (long i = 0; i < run->settings.count && !ended(run); i++)
         if (propose(run, parent.genotype.space, &parent, 1, error) < 0)
             return -1;
@@ -85,7 +94,14 @@ int run_evolution(struct run *run, char **files, int count, struct seki_error *e
 
     if (records == NULL)
         return -1;
-    while (result == 0 && !ended(run) && (got = seki_records_next(records, &record, error)) != 0) {
+    while (result == 0 && !ended(run)) {
+        if (run->tasks != NULL && !seki_records_ready(records)) {
+            result = tasks_step(run, seki_records_descriptor(records), error);
+            continue;
+        }
+        got = seki_records_next(records, &record, error);
+        if (got == 0)
+            break;
         if (got < 0) { /* one file that cannot be read; the others may be */
             seki_log_error(&run->log, "%s", error->message);
             unreadable = *error;
@@ -95,6 +111,8 @@ int run_evolution(struct run *run, char **files, int count, struct seki_error *e
         result = evolve(run, record, seki_records_place(records), error);
     }
     seki_records_close(records);
+    if (result == 0)
+        result = tasks_finish(run, error);
     if (result == 0 && !all_read) {
         *error = unreadable;
         return 1; /* said already */
@@ -104,24 +122,56 @@ int run_evolution(struct run *run, char **files, int count, struct seki_error *e
 
 /* ---- Inspiration -------------------------------------------------------------------------- */
 
-int load_repository(struct run *run, struct seki_error *error)
+/* The ids of a file of candidates, and its scores. */
+static int load_seen(struct run *run, const char *path, struct seki_error *error)
+{
+    char *names[] = {(char *)path};
+    struct seki_records *records = seki_records_open(names, 1, error);
+    struct seki_record *record;
+    int got, result = 0;
+
+    if (records == NULL)
+        return -1;
+    while (result == 0 && (got = seki_records_next(records, &record, error)) != 0) {
+        result = got < 0 || seen_add_record(run->seen, record, error) < 0 ||
+                         history_add(run->history, record, error) < 0
+                     ? -1
+                     : 0;
+        run->seen_wrong += got > 0 && seki_record_has(record, "line");
+    }
+    seki_records_close(records);
+    return result;
+}
+
+static int load_repository(struct run *run, struct seki_error *error)
 {
     const char *path = run->settings.repository;
 
     run->repository = seki_repository_new(MAX_REPOSITORY, error);
     if (run->repository == NULL || seki_repository_load(run->repository, path, error) < 0)
         return -1;
-    for (int i = 0; i < seki_repository_count(run->repository); i++) {
-        struct seki_genotype genotype;
-        char id[SEKI_ID_LENGTH + 1];
-
-        if (seki_record_genotype(seki_repository_at(run->repository, i), SEKI_LAX, &genotype,
-                                 error) < 0)
+    for (int i = 0; i < seki_repository_count(run->repository); i++)
+        if (seen_add_record(run->seen, seki_repository_at(run->repository, i), error) < 0)
             return seki_fail_within(error, "%s", path);
-        seki_genotype_id(&genotype, id);
-        if (seen_add(run->seen, id, error) < 0)
-            return -1;
+    return 0;
+}
+
+/* Files that cannot be read as they should are wrong configuration here, whatever is wrong with
+ * them. */
+int load_known(struct run *run, struct seki_error *error)
+{
+    run->seen = seen_new(error);
+    run->history = history_new(error);
+    if (run->seen == NULL || run->history == NULL)
+        return -1;
+    if ((run->settings.seen != NULL && load_seen(run, run->settings.seen, error) < 0) ||
+        (run->settings.repository != NULL && load_repository(run, error) < 0)) {
+        error->kind = SEKI_BAD_USE;
+        return -1;
     }
+    if (run->seen_wrong > 0)
+        seki_log_warning(&run->log, "%s: %lu line%s no record, and passed over", run->settings.seen,
+                         run->seen_wrong, run->seen_wrong == 1 ? " is" : "s are");
     return 0;
 }
 
@@ -197,8 +247,10 @@ int run_inspiration(struct run *run, struct seki_error *error)
     for (long i = 0; i < run->settings.count && result == 0 && !ended(run); i++) {
         result = inspire(run, indices, parents, error);
         if (shown)
-            seki_progress_set(&progress, (double)(i + 1));
+            seki_progress_set(&progress, (double)run->written);
     }
+    if (result == 0)
+        result = tasks_finish(run, error);
     if (shown)
         seki_progress_end(&progress);
     free(parents);

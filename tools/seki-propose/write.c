@@ -39,6 +39,8 @@ static int set_chat(struct run *run, struct seki_record *record, const struct se
 {
     const struct seki_reply *reply = seki_chat_reply(chat);
     struct seki_chat_cost cost = seki_chat_cost(chat);
+    double price =
+        budget_cost(run->budget, cost.prompt_tokens, cost.cached_tokens, cost.completion_tokens);
     int result = 0;
 
     result |= seki_record_set_string(record, "proposer.model", run->settings.model, error);
@@ -52,8 +54,13 @@ static int set_chat(struct run *run, struct seki_record *record, const struct se
     if (cost.tokens_known) {
         result |=
             seki_record_set_number(record, "proposer.prompt_tokens", cost.prompt_tokens, error);
+        if (cost.cached_tokens > 0)
+            result |=
+                seki_record_set_number(record, "proposer.cached_tokens", cost.cached_tokens, error);
         result |= seki_record_set_number(record, "proposer.completion_tokens",
                                          cost.completion_tokens, error);
+        if (!isnan(price))
+            result |= seki_record_set_number(record, "proposer.cost", price, error);
     }
     result |= seki_record_set_number(record, "proposer.seconds", round(cost.seconds * 1000) / 1000,
                                      error);
@@ -87,6 +94,7 @@ int write_candidate(struct run *run, const struct candidate *candidate, struct s
 
     if (record != NULL && fill(run, record, candidate, error) == 0)
         result = write_record(run, record, error);
+    run->written++;
     seki_record_free(record);
     return result;
 }
