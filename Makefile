@@ -14,6 +14,7 @@ CFLAGS  ?= -O3 -g
 PACKAGES := gcc libc6-dev make pkg-config libcurl4-openssl-dev libjansson-dev zlib1g-dev \
             libdnnl-dev libcmocka-dev bats jq graphviz gnuplot-nox dataset-fashion-mnist python3 \
             python3-venv mandoc curl ca-certificates
+FUZZ_PACKAGES := clang libclang-rt-14-dev
 LINT_PACKAGES := clang-tidy clang-format cppcheck shellcheck mandoc
 
 # ---- Sources: found, so that a new file needs no edit here -----------------------------------
@@ -77,7 +78,7 @@ endif
 .DELETE_ON_ERROR:
 .SECONDARY:
 .PHONY: all deps check demo install uninstall help format lint lint-deps lint-format lint-tidy lint-cppcheck lint-shell lint-man \
-        sanitize clean tests FORCE
+        sanitize fuzz clean tests FORCE
 
 all: $(LIBRARY) $(PROGRAMS:%=$(BUILD)/bin/%) $(COPIES) $(COMPLETIONS) ## build the library, the programs and their completion (the default)
 
@@ -203,6 +204,27 @@ lint-shell: lint-deps
 
 lint-man: lint-deps
 	@mandoc -T lint -W warning $(MAN_PAGES)
+
+# ---- Fuzzing ---------------------------------------------------------------------------------
+
+# The parsers and what they stand on; no kernels, which take minutes to compile with sanitizers.
+FUZZ         := $(filter-out safetensors,$(FUZZ_TARGETS:tests/fuzz/fuzz_%.c=%))
+FUZZ_SECONDS := 600
+FUZZ_LIB     := $(wildcard lib/base/*.c lib/genotype/*.c lib/record/*.c lib/llm/*.c lib/data/*.c)
+
+fuzz: deps $(BUILD)/libraries ## let libFuzzer search FUZZ_SECONDS (600) for bytes that break each parser; FUZZ='reply record' for a part
+	@sh scripts/install-packages $(FUZZ_PACKAGES)
+	@for name in $(FUZZ); do \
+	    corpus=$(BUILD)/engine/$$name; mkdir -p "$$corpus"; \
+	    clang -g -O1 -std=c11 -fopenmp -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined \
+	        $(ALL_CPPFLAGS) -DSEKI_DATADIR=\"\" tests/fuzz/fuzz_$$name.c $(FUZZ_LIB) @$(BUILD)/libraries \
+	        -o "$$corpus.fuzz" || exit; \
+	    echo "fuzz_$$name: $(FUZZ_SECONDS) s"; \
+	    "$$corpus.fuzz" -max_total_time=$(FUZZ_SECONDS) -max_len=65536 -timeout=10 -print_final_stats=1 \
+	        -artifact_prefix="$$corpus." "$$corpus" tests/fuzz/corpus/$$name >"$$corpus.log" 2>&1 || \
+	        { tail -n 40 "$$corpus.log"; exit 1; }; \
+	    grep -E 'stat::number_of_executed_units|DONE' "$$corpus.log"; \
+	done
 
 # ---- Installation ----------------------------------------------------------------------------
 
