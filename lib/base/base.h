@@ -190,8 +190,9 @@ void seki_input_close(struct seki_input *input);
 
 /*
  * Standard output as a stream of lines: each is flushed before the call returns unless the output
- * is a regular file. A reader that has gone away (EPIPE) is no error: seki_output_gone turns true,
- * and the program ends quietly with status 0. seki_output_open sets SIGPIPE to ignored.
+ * is a regular file. A reader that has gone away is no error: seki_output_gone turns true, also
+ * before the next line is written, and the program ends quietly with status 0. seki_output_open
+ * sets SIGPIPE to ignored.
  */
 struct seki_output;
 struct seki_output *seki_output_open(struct seki_error *error);

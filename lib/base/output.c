@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -83,7 +84,10 @@ int seki_output_line(struct seki_output *output, const char *text, size_t length
 
 bool seki_output_gone(const struct seki_output *output)
 {
-    return output->gone;
+    struct pollfd reader = {.fd = STDOUT_FILENO};
+
+    return output->gone ||
+           (poll(&reader, 1, 0) == 1 && (reader.revents & (POLLERR | POLLHUP)) != 0);
 }
 
 int seki_output_close(struct seki_output *output, struct seki_error *error)

@@ -99,12 +99,19 @@ double seki_chat_timeout(const struct seki_chat *chat)
 
 /* ---- What came ---------------------------------------------------------------------------- */
 
+static void note_fault(struct seki_chat *chat)
+{
+    if (chat->fault_count < SEKI_MAX_FAULTS)
+        chat->faults[chat->fault_count++] = chat->error.code;
+}
+
 /* After a failure that *error tells: sent again after `wait` seconds, if requests and time are
  * left. */
 static void try_again(struct seki_chat *chat, double wait)
 {
     size_t length = strlen(chat->error.message);
 
+    note_fault(chat);
     chat->state = CHAT_FAILED;
     if (chat->attempts >= chat->options->attempts)
         return;
@@ -176,6 +183,7 @@ static void receive_failure(struct seki_chat *chat, enum seki_cause cause, const
                                &chat->jitter);
         try_again(chat, round(wait * 1000) / 1000);
     } else {
+        note_fault(chat);
         chat->state = CHAT_FAILED;
     }
 }
@@ -224,22 +232,6 @@ static void complain(struct seki_chat *chat)
         snprintf(chat->complaint, sizeof chat->complaint,
                  "This cannot be used: %s. Answer again, in the form asked for.",
                  chat->error.message);
-}
-
-/* A model that gives back what it was given tends to do so again, at any temperature: one operation
- * of it is taken from the schema, so that the next reply is another one by construction. */
-static void ban_one(struct seki_chat *chat)
-{
-    struct seki_ban *ban = &chat->bans[chat->ban_count];
-    char words[96];
-    size_t length = strlen(chat->complaint);
-
-    if (chat->ban_count == SEKI_MAX_BANS ||
-        !seki_ban_draw(&chat->reply.genotype, chat->bans, chat->ban_count, &chat->jitter, ban))
-        return;
-    chat->ban_count++;
-    seki_ban_print(chat->options->space, ban, words, sizeof words);
-    snprintf(chat->complaint + length, sizeof chat->complaint - length, " To that end, %s.", words);
 }
 
 static void count_tokens(struct seki_chat *chat, const struct seki_completion *completion)
@@ -310,9 +302,49 @@ void seki_chat_reject(struct seki_chat *chat, const struct seki_error *why)
         SEKI_BUG("a chat's reply was rejected before it came");
     chat->error = *why;
     complain(chat);
-    if (strcmp(why->code, "duplicate") == 0)
-        ban_one(chat);
     try_again(chat, 0);
+}
+
+/* "Keep to … and change the operation of … alone, to one of: …" */
+static void explain_narrowing(struct seki_chat *chat)
+{
+    const struct seki_narrowing *n = &chat->narrowing;
+    const struct seki_edge *edge = &n->base.cells[n->cell].edges[n->edge];
+    char notation[SEKI_GENOTYPE_TEXT];
+    struct seki_buffer text;
+    struct seki_error ignored;
+
+    seki_buffer_init(&text, sizeof chat->complaint - 1);
+    seki_buffer_puts(&text, chat->complaint);
+    seki_buffer_puts(&text, "\nKeep to this architecture: ");
+    seki_genotype_print(&n->base, notation);
+    if (chat->sent.text)
+        seki_buffer_puts(&text, notation);
+    else
+        seki_schema_print_genotype(&n->base, &text, &ignored);
+    seki_buffer_printf(&text, "\nChange nothing but the operation %sfrom %d to %d, to one of:",
+                       n->base.space == SEKI_NAS201 ? ""
+                       : n->cell == SEKI_NORMAL     ? "of the normal cell "
+                                                    : "of the reduction cell ",
+                       edge->input, edge->node);
+    for (int op = 0; op < SEKI_OP_COUNT; op++)
+        if (n->ops & 1U << op)
+            seki_buffer_printf(&text, " %s", seki_op_name((enum seki_op)op));
+    if (!text.failed)
+        snprintf(chat->complaint, sizeof chat->complaint, "%s", text.data);
+    seki_buffer_free(&text);
+}
+
+void seki_chat_narrow(struct seki_chat *chat, const struct seki_narrowing *narrowing)
+{
+    chat->narrowing = *narrowing;
+    chat->narrowed = true;
+    explain_narrowing(chat);
+}
+
+bool seki_chat_narrowed(const struct seki_chat *chat)
+{
+    return chat->narrowed;
 }
 
 void seki_chat_abandon(struct seki_chat *chat, const struct seki_error *why)
@@ -353,6 +385,12 @@ const struct seki_usage *seki_chat_usage(const struct seki_chat *chat)
 size_t seki_chat_prompt_bytes(const struct seki_chat *chat)
 {
     return chat->prompt_bytes;
+}
+
+int seki_chat_faults(const struct seki_chat *chat, const char *const **codes)
+{
+    *codes = chat->faults;
+    return chat->fault_count;
 }
 
 struct seki_chat_cost seki_chat_cost(const struct seki_chat *chat)

@@ -4,8 +4,6 @@
 
 #include "llm/llm.h"
 
-#define SEKI_MAX_BANS 16
-
 enum chat_state { CHAT_READY, CHAT_WAITING, CHAT_SENT, CHAT_GOT, CHAT_FAILED };
 
 struct seki_chat {
@@ -27,11 +25,14 @@ struct seki_chat {
     size_t prompt_bytes;      /* of its messages */
     struct seki_dialect sent; /* how the last request was put */
 
-    char *previous;      /* the reply that is to be mended, cut; NULL if none */
-    char complaint[640]; /* what was wrong with it; "" if nothing */
+    char *previous;       /* the reply that is to be mended, cut; NULL if none */
+    char complaint[3072]; /* what was wrong with it; "" if nothing */
 
-    struct seki_ban bans[SEKI_MAX_BANS]; /* drawn where a reply was given before */
-    int ban_count;
+    const char *faults[SEKI_MAX_FAULTS]; /* codes of what went wrong, an attempt each */
+    int fault_count;
+
+    struct seki_narrowing narrowing;
+    bool narrowed;
 
     struct seki_reply reply;
     bool has_reply;

@@ -71,8 +71,7 @@ static json_t *response_format(const struct seki_chat *chat, struct seki_error *
 {
     struct seki_schema_options options = {.strategy = chat->options->strategy,
                                           .bounded = !chat->sent.unbounded,
-                                          .bans = chat->bans,
-                                          .ban_count = chat->ban_count};
+                                          .narrowing = chat->narrowed ? &chat->narrowing : NULL};
     struct seki_buffer text;
     json_t *schema = NULL;
 

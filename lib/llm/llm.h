@@ -146,7 +146,7 @@ struct seki_endpoint {
     double idle_timeout;    /* seconds without a byte once the reply has begun */
 };
 
-/* Several requests may be under way at once, over as few connections as the endpoint allows. */
+/* Several requests may be under way at once, each over a connection of its own. */
 struct seki_client;
 /* Copies what it is given. SEKI_BAD_USE where the URL or the key cannot be used. */
 struct seki_client *seki_client_new(const struct seki_endpoint *endpoint, struct seki_error *error);
@@ -236,24 +236,16 @@ int seki_prompt_folder(const char *given, char *path, size_t size, struct seki_e
 struct seki_schema_options {
     bool strategy; /* `analysis` and `strategy` before the genotype */
     bool bounded;  /* with maxLength on those two, which some endpoints refuse */
-    const struct seki_ban *bans;
-    int ban_count;
+    const struct seki_narrowing *narrowing; /* or NULL */
 };
 
-/* An operation that a reply may not have in one place, so that it is none of those given before. */
-struct seki_ban {
-    int cell; /* nas201: 0 */
-    int slot; /* nas201: the edge in the notation's order; darts: 2 * (node - 2) + which of its ops
-               */
-    enum seki_op op;
+/* One edge of a strict genotype is open to some operations, and all the rest is as it is there. */
+struct seki_narrowing {
+    struct seki_genotype base;
+    int cell;     /* of the open edge */
+    int edge;     /* its index there, in the notation's order */
+    unsigned ops; /* a bit (1 << operation) for each that it may have */
 };
-
-/* The ban of what the genotype has in one of the places that `bans` leaves free, drawn at random:
- * 1; 0 where none is free. */
-int seki_ban_draw(const struct seki_genotype *genotype, const struct seki_ban *bans, int count,
-                  struct seki_random *random, struct seki_ban *ban);
-/* "the edge from_0_to_2 must not have none this time" */
-void seki_ban_print(enum seki_space space, const struct seki_ban *ban, char *text, size_t size);
 
 /*
  * Appends a JSON schema whose every instance is a valid strict genotype of the space. Only features
@@ -360,6 +352,13 @@ void seki_chat_receive(struct seki_chat *chat, const struct seki_response *respo
 /* The reply is of no use (a duplicate, over a constraint): asked again with the message of `why`,
  * or failed with it. */
 void seki_chat_reject(struct seki_chat *chat, const struct seki_error *why);
+/*
+ * After a rejection: the next schema admits nothing but one edge's other operations. For a model
+ * that gives back what is known, as small ones do at any temperature: the reply is new by
+ * construction. Copies it.
+ */
+void seki_chat_narrow(struct seki_chat *chat, const struct seki_narrowing *narrowing);
+bool seki_chat_narrowed(const struct seki_chat *chat); /* the last request was */
 /* No request is sent any more: it has failed with `why`. */
 void seki_chat_abandon(struct seki_chat *chat, const struct seki_error *why);
 
@@ -381,6 +380,11 @@ struct seki_usage {
 const struct seki_usage *seki_chat_usage(const struct seki_chat *chat);
 /* Bytes of the messages of the last request. */
 size_t seki_chat_prompt_bytes(const struct seki_chat *chat);
+
+#define SEKI_MAX_FAULTS 32
+/* The codes of what went wrong with the requests, one for each, the first SEKI_MAX_FAULTS of them:
+ * causes of the endpoint's, errors of replies. Returns how many. */
+int seki_chat_faults(const struct seki_chat *chat, const char *const **codes);
 
 struct seki_chat_cost {
     int attempts;

@@ -13,15 +13,21 @@ struct printer {
     struct seki_buffer *out;
 };
 
-static bool banned(const struct printer *printer, int cell, int slot, enum seki_op op)
-{
-    for (int i = 0; i < printer->options->ban_count; i++) {
-        const struct seki_ban *ban = &printer->options->bans[i];
+static const struct seki_edge *base_edge(const struct printer *printer, int cell, int slot);
 
-        if (ban->cell == cell && ban->slot == slot && ban->op == op)
-            return true;
-    }
-    return false;
+/* Whether the operation may stand in a slot: slots are 2 * (node - 2) + which of a darts node's two
+ * operations, or the edges of nas201 in the notation's order. */
+static bool admitted(const struct printer *printer, int cell, int slot, enum seki_op op)
+{
+    const struct seki_narrowing *n = printer->options->narrowing;
+    const struct seki_edge *edge;
+
+    if (n == NULL)
+        return true;
+    edge = base_edge(printer, cell, slot);
+    if (cell == n->cell && edge == &n->base.cells[cell].edges[n->edge])
+        return (n->ops & 1U << op) != 0;
+    return edge->op == op;
 }
 
 static void print_ops(const struct printer *printer, int cell, int slot)
@@ -32,7 +38,7 @@ static void print_ops(const struct printer *printer, int cell, int slot)
 
     seki_buffer_puts(printer->out, "{\"type\":\"string\",\"enum\":[");
     for (int i = 0; i < count; i++) {
-        if (banned(printer, cell, slot, ops[i]))
+        if (!admitted(printer, cell, slot, ops[i]))
             continue;
         seki_buffer_printf(printer->out, "%s\"%s\"", separator, seki_op_name(ops[i]));
         separator = ",";
@@ -40,14 +46,23 @@ static void print_ops(const struct printer *printer, int cell, int slot)
     seki_buffer_puts(printer->out, "]}");
 }
 
-/* The pairs of distinct states before `node`, the smaller first. */
-static void print_pairs(int node, struct seki_buffer *out)
+/* The pairs of distinct states before `node`, the smaller first; the base's alone where narrowed.
+ */
+static void print_pairs(const struct printer *printer, int cell, int node)
 {
-    seki_buffer_puts(out, "{\"type\":\"string\",\"enum\":[");
+    const char *separator = "";
+    bool narrowed = printer->options->narrowing != NULL;
+
+    seki_buffer_puts(printer->out, "{\"type\":\"string\",\"enum\":[");
     for (int a = 0; a < node; a++)
-        for (int b = a + 1; b < node; b++)
-            seki_buffer_printf(out, "%s\"%d,%d\"", a + b > 1 ? "," : "", a, b);
-    seki_buffer_puts(out, "]}");
+        for (int b = a + 1; b < node; b++) {
+            if (narrowed && (base_edge(printer, cell, 2 * (node - 2))->input != a ||
+                             base_edge(printer, cell, 2 * (node - 2) + 1)->input != b))
+                continue;
+            seki_buffer_printf(printer->out, "%s\"%d,%d\"", separator, a, b);
+            separator = ",";
+        }
+    seki_buffer_puts(printer->out, "]}");
 }
 
 static void print_cell(const struct printer *printer, int cell)
@@ -58,7 +73,7 @@ static void print_cell(const struct printer *printer, int cell)
     for (int node = 2; node < 2 + SEKI_DARTS_NODES; node++) {
         seki_buffer_printf(out, "%s\"node_%d\":{\"type\":\"object\",\"properties\":{\"inputs\":",
                            node > 2 ? "," : "", node);
-        print_pairs(node, out);
+        print_pairs(printer, cell, node);
         seki_buffer_puts(out, ",\"op_1\":");
         print_ops(printer, cell, 2 * (node - 2));
         seki_buffer_puts(out, ",\"op_2\":");
@@ -86,6 +101,23 @@ const struct seki_edge seki_nas201_edges[SEKI_NAS201_EDGES] = {
     {.input = 0, .node = 1}, {.input = 0, .node = 2}, {.input = 1, .node = 2},
     {.input = 0, .node = 3}, {.input = 1, .node = 3}, {.input = 2, .node = 3},
 };
+
+/* The base's edge in a slot; of a darts node the one from the smaller state comes first. */
+static const struct seki_edge *base_edge(const struct printer *printer, int cell, int slot)
+{
+    const struct seki_cell *from = &printer->options->narrowing->base.cells[cell];
+
+    if (printer->space == SEKI_DARTS) {
+        const struct seki_edge *edges = &from->edges[slot & ~1];
+
+        return &edges[(slot & 1) != (edges[0].input > edges[1].input)];
+    }
+    for (int i = 0; i < from->edge_count; i++)
+        if (from->edges[i].input == seki_nas201_edges[slot].input &&
+            from->edges[i].node == seki_nas201_edges[slot].node)
+            return &from->edges[i];
+    SEKI_BUG("a nas201 genotype without one of its edges");
+}
 
 static void print_nas201(const struct printer *printer)
 {

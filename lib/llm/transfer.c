@@ -106,6 +106,10 @@ static CURLcode set_up(struct seki_transfer *transfer, const struct seki_request
     SET(CURLOPT_URL, client->url);
     SET(CURLOPT_PROTOCOLS_STR, "http,https");
     SET(CURLOPT_FOLLOWLOCATION, 0L);
+    /* on a connection that was used before, libcurl sends a request again by itself when the
+     * connection ends without a reply: it would be paid twice, and counted once */
+    SET(CURLOPT_FRESH_CONNECT, 1L);
+    SET(CURLOPT_FORBID_REUSE, 1L);
     SET(CURLOPT_SSL_VERIFYPEER, 1L);
     SET(CURLOPT_SSL_VERIFYHOST, 2L);
     SET(CURLOPT_NOSIGNAL, 1L);

@@ -1,4 +1,5 @@
-/* fuzz_headers.c - any bytes as a reply's header lines. What is made of them are waits with bounds. */
+/* fuzz_headers.c - any bytes as a reply's header lines. What is made of them are waits with bounds.
+ */
 #include "llm/llm.h"
 
 #include <math.h>

@@ -242,33 +242,38 @@ static bool lists(const json_t *list, const char *word)
     return false;
 }
 
-static void a_duplicate_loses_one_operation_more_at_each_attempt(void **state)
+static void a_narrowed_chat_admits_one_edge_s_operations_alone(void **state)
 {
     static const char *const edges[] = {"from_0_to_1", "from_0_to_2", "from_1_to_2",
                                         "from_0_to_3", "from_1_to_3", "from_2_to_3"};
+    struct seki_narrowing narrowing = {.edge = 2, .ops = 1U << SEKI_NONE | 1U << SEKI_NOR_CONV_1X1};
     struct seki_error why;
     struct rig rig;
+    json_t *request, *last;
     double wait;
 
     (void)state;
     seki_fail(&why, SEKI_BAD_INPUT, "duplicate", "known already");
+    seki_genotype_parse(NAS201, SEKI_STRICT, &narrowing.base, &why);
     rig_start(&rig, 20);
-    for (int i = 0; i < 9; i++) { /* more often than there are edges */
-        json_t *request = rig_request(&rig);
-        int banned = 0;
+    json_decref(rig_request(&rig));
+    rig_say(&rig, NAS201);
+    assert_int_equal(seki_chat_next(rig.chat, rig.now, &wait), SEKI_CHAT_GOT);
+    seki_chat_reject(rig.chat, &why);
+    seki_chat_narrow(rig.chat, &narrowing);
+    request = rig_request(&rig);
+    for (int e = 0; e < 6; e++) {
+        json_t *ops = ops_of(request, edges[e]);
 
-        for (int e = 0; e < 6; e++) {
-            json_t *ops = ops_of(request, edges[e]);
-
-            assert_true(json_array_size(ops) >= 4);
-            banned += !lists(ops, "nor_conv_3x3");
-        }
-        assert_int_equal(banned, i < 6 ? i : 6);
-        json_decref(request);
-        rig_say(&rig, NAS201);
-        assert_int_equal(seki_chat_next(rig.chat, rig.now, &wait), SEKI_CHAT_GOT);
-        seki_chat_reject(rig.chat, &why);
+        assert_int_equal(json_array_size(ops), e == 2 ? 2 : 1);
+        assert_true(e == 2 ? lists(ops, "none") && lists(ops, "nor_conv_1x1")
+                           : lists(ops, "nor_conv_3x3"));
     }
+    last = json_array_get(json_object_get(request, "messages"), 3);
+    assert_non_null(strstr(json_string_value(json_object_get(last, "content")),
+                           "the operation from 1 to 2, to one of: none nor_conv_1x1"));
+    json_decref(request);
+    assert_true(seki_chat_narrowed(rig.chat));
     rig_end(&rig);
 }
 
@@ -320,7 +325,7 @@ int main(void)
         cmocka_unit_test(a_chat_keeps_its_deadline),
         cmocka_unit_test(a_chat_learns_what_the_endpoint_takes),
         cmocka_unit_test(a_refusal_that_nothing_explains_is_final),
-        cmocka_unit_test(a_duplicate_loses_one_operation_more_at_each_attempt),
+        cmocka_unit_test(a_narrowed_chat_admits_one_edge_s_operations_alone),
         cmocka_unit_test(an_abandoned_chat_counts_only_what_was_sent),
         cmocka_unit_test(a_rejected_reply_stays_with_the_failed_chat),
     };

@@ -8,7 +8,7 @@
 #include <sys/random.h> /* getrandom, of Linux; POSIX.1-2008 has no such call */
 #include <sys/stat.h>
 
-/* English and names of operations have 3.2 to 4.5 bytes a token with the tokenizers that were
+/* English and names of operations have 3.1 to 4.5 bytes a token with the tokenizers that were
  * looked at; a reply that says its tokens corrects this upwards. */
 #define TOKENS_A_BYTE (1 / 3.0)
 #define PROMPT_EXTRA  32 /* tokens of the endpoint's own around the messages */
@@ -331,8 +331,10 @@ static struct seki_usage guess_usage(const struct budget *budget, const struct r
         response->cause == SEKI_CAUSE_MALFORMED) {
         usage.prompt_tokens = r->prompt_tokens;
         usage.completion_tokens = ceil((double)response->body.length * budget->tokens_a_byte);
-        if (response->cause != SEKI_CAUSE_NONE)
-            usage.completion_tokens = fmax(usage.completion_tokens, r->completion_tokens);
+        if (r->completion_tokens > 0) /* the request's max_tokens: no reply has more */
+            usage.completion_tokens = response->cause == SEKI_CAUSE_NONE
+                                          ? fmin(usage.completion_tokens, r->completion_tokens)
+                                          : r->completion_tokens;
     }
     return usage;
 }

@@ -85,6 +85,7 @@ struct run {
     struct task *tasks;                        /* candidates begun, in the output's order */
     int in_flight;                             /* requests */
     double skipped;                            /* seconds of waits that a replay passes over */
+    double told;                               /* the end of the last rate limit that was told */
     long failures;                             /* candidates in a row that the endpoint failed */
     bool answered;                             /* a completion came in this call */
     bool open;                                 /* the breaker: nothing is asked for any more */
@@ -136,7 +137,8 @@ struct task {
     struct seki_prompt_value *values;
     struct seki_chat *chat;
     enum { TASK_ASKS, TASK_HAS_REQUEST, TASK_IS_SENT, TASK_IS_DONE } state;
-    bool got; /* once done: a new candidate */
+    bool got;       /* once done: a new candidate */
+    int duplicates; /* replies that were known */
     struct reservation reservation;
 };
 

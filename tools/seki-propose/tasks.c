@@ -16,6 +16,7 @@
 #define MAX_WAIT     120.0 /* seconds, of one wait that the endpoint asks for */
 #define LONGEST_STEP 3600.0
 #define TOLD_WAIT    1.0 /* seconds: a longer wait for a rate limit is told */
+#define GONE_CHECK   1.0 /* seconds: how soon it shows that nobody reads the output any more */
 
 /* Waits are passed over in a replay: its clock goes on by them. */
 static double clock_of(const struct run *run)
@@ -47,30 +48,33 @@ static int try_send(struct run *run, struct task *task, double *wait, struct sek
     double tokens, limit;
 
     request.length = length;
-    if (run->settings.replay == NULL) {
-        tokens = budget_estimate(run->budget, (double)bytes) + (double)run->settings.max_tokens;
-        limit = seki_limits_wait(&run->limits, seki_clock(), tokens, MAX_WAIT);
-        if (limit > 0) {
-            if (limit > TOLD_WAIT && run->in_flight == 0)
-                seki_log_note(&run->log, "%s: waits %.0f s for its rate limit",
-                              seki_client_url(run->client), ceil(limit));
-            *wait = fmin(*wait, limit);
-            return 0;
+    tokens = budget_estimate(run->budget, (double)bytes) + (double)run->settings.max_tokens;
+    limit = run->settings.replay != NULL
+                ? 0
+                : seki_limits_wait(&run->limits, seki_clock(), tokens, MAX_WAIT);
+    if (limit > 0) {
+        if (limit > TOLD_WAIT && run->in_flight == 0 &&
+            seki_clock() + limit > run->told + TOLD_WAIT) {
+            run->told = seki_clock() + limit;
+            seki_log_note(&run->log, "%s: waits %.0f s for its rate limit",
+                          seki_client_url(run->client), ceil(limit));
         }
-        switch (budget_take(run->budget, (double)bytes, run->settings.max_tokens,
-                            &task->reservation, error)) {
-        case BUDGET_TAKEN:
-            break;
-        case BUDGET_WAIT:
-            return 0;
-        case BUDGET_SPENT:
-            stop_spending(run, task, error);
-            return 1;
-        case BUDGET_FAILED:
-            return -1;
-        }
-        seki_limits_spend(&run->limits, tokens);
+        *wait = fmin(*wait, limit);
+        return 0;
     }
+    switch (budget_take(run->budget, (double)bytes, run->settings.max_tokens, &task->reservation,
+                        error)) {
+    case BUDGET_TAKEN:
+        break;
+    case BUDGET_WAIT:
+        return 0;
+    case BUDGET_SPENT:
+        stop_spending(run, task, error);
+        return 1;
+    case BUDGET_FAILED:
+        return -1;
+    }
+    seki_limits_spend(&run->limits, tokens);
     request.timeout = seki_chat_timeout(task->chat);
     request.place = (struct seki_place){.seed = run->settings.seed,
                                         .candidate = task->number,
@@ -95,9 +99,8 @@ static int keep_response(struct run *run, struct task *task, const struct seki_r
                               response, error) < 0)
         return -1;
     seki_chat_receive(task->chat, response);
-    if (run->settings.replay != NULL)
-        return 0;
-    seki_limits_learn(&run->limits, response, seki_clock(), MAX_WAIT);
+    if (run->settings.replay == NULL)
+        seki_limits_learn(&run->limits, response, seki_clock(), MAX_WAIT);
     return budget_settle(run->budget, &task->reservation, place.attempt, response,
                          seki_chat_usage(task->chat), error);
 }
@@ -106,9 +109,12 @@ static int keep_response(struct run *run, struct task *task, const struct seki_r
 static int receive(struct run *run, double wait, int descriptor, struct seki_error *error)
 {
     struct seki_response response;
-    struct task *task = seki_client_wait(run->client, wait, descriptor, &response);
+    struct task *task;
     int result;
 
+    if (run->settings.replay == NULL)
+        wait = fmin(wait, GONE_CHECK);
+    task = seki_client_wait(run->client, wait, descriptor, &response);
     if (task == NULL) {
         if (run->settings.replay != NULL)
             run->skipped += wait;
@@ -145,6 +151,64 @@ static int check_reply(const struct run *run, const struct task *task, struct se
     return check_constraints(run, genotype, why);
 }
 
+/* The untried operations of one edge of a base, drawn at random among the edges that have any. */
+static bool narrow_to(const struct run *run, const struct seki_genotype *base,
+                      struct seki_random *random, struct seki_narrowing *narrowing)
+{
+    unsigned ops[2][SEKI_MAX_EDGES] = {{0}};
+    int edges = 0, chosen;
+    struct seki_genotype neighbour = *base;
+    char id[SEKI_ID_LENGTH + 1];
+    int count;
+    const enum seki_op *all = seki_space_ops(base->space, &count);
+
+    for (int c = 0; c < base->cell_count; c++) {
+        for (int e = 0; e < base->cells[c].edge_count; e++) {
+            struct seki_edge *edge = &neighbour.cells[c].edges[e];
+
+            for (int i = 0; i < count; i++) {
+                edge->op = all[i];
+                seki_genotype_id(&neighbour, id);
+                if (!seen_has(run->seen, id) && check_constraints(run, &neighbour, NULL) == 0)
+                    ops[c][e] |= 1U << all[i];
+            }
+            edge->op = base->cells[c].edges[e].op;
+            ops[c][e] &= ~(1U << edge->op);
+            edges += ops[c][e] != 0;
+        }
+    }
+    if (edges == 0)
+        return false;
+    chosen = (int)seki_random_below(random, (uint32_t)edges);
+    for (int c = 0; c < base->cell_count; c++)
+        for (int e = 0; e < base->cells[c].edge_count; e++)
+            if (ops[c][e] != 0 && chosen-- == 0)
+                *narrowing = (struct seki_narrowing){*base, c, e, ops[c][e]};
+    return true;
+}
+
+/* A model that was told once that a reply is known, and gives another known one, is led: to a
+ * neighbour of a parent, or where all of those are tried, of what it gave itself. */
+static void lead(const struct run *run, struct task *task)
+{
+    struct seki_narrowing narrowing;
+    struct seki_random random;
+
+    if (++task->duplicates < 2)
+        return;
+    seki_random_seed(&random, run->settings.seed,
+                     seki_hash_string("narrow") + task->number +
+                         ((uint64_t)task->duplicates << 32));
+    for (int i = 0; i < task->parent_count; i++) {
+        if (narrow_to(run, &task->parents[i].genotype, &random, &narrowing)) {
+            seki_chat_narrow(task->chat, &narrowing);
+            return;
+        }
+    }
+    if (narrow_to(run, &seki_chat_reply(task->chat)->genotype, &random, &narrowing))
+        seki_chat_narrow(task->chat, &narrowing);
+}
+
 /* A reply came, and all candidates before this one are decided. */
 static int decide(struct run *run, struct task *task, struct seki_error *error)
 {
@@ -157,6 +221,8 @@ static int decide(struct run *run, struct task *task, struct seki_error *error)
             return -1;
         }
         seki_chat_reject(task->chat, &why);
+        if (strcmp(why.code, "duplicate") == 0)
+            lead(run, task);
         return 1;
     }
     task->state = TASK_IS_DONE;
@@ -220,12 +286,13 @@ static void describe_failure(const struct run *run, const struct seki_chat *chat
     bool budget = strcmp(last->code, "budget") == 0;
     bool endpoint = last->kind == SEKI_NO_RESOURCE && !budget;
 
-    seki_fail(why, last->kind, last->code, "no candidate after %d request%s: %s%s%s%s%s", attempts,
-              attempts == 1 ? "" : "s", endpoint ? seki_client_url(run->client) : "",
-              endpoint ? ": " : "", last->message, *hint && !budget ? "; " : "",
+    /* the record says no address: a replay has another */
+    seki_fail(why, last->kind, last->code, "no candidate after %d request%s: %s%s%s", attempts,
+              attempts == 1 ? "" : "s", last->message, *hint && !budget ? "; " : "",
               budget ? "" : hint);
     if (!budget)
-        seki_log_error(&run->log, "%s", why->message);
+        seki_log_error(&run->log, "%s%s%s", endpoint ? seki_client_url(run->client) : "",
+                       endpoint ? ": " : "", why->message);
 }
 
 static int write_task(struct run *run, const struct task *task, struct seki_error *error)

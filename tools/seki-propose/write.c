@@ -41,16 +41,21 @@ static int set_chat(struct run *run, struct seki_record *record, const struct se
     struct seki_chat_cost cost = seki_chat_cost(chat);
     double price =
         budget_cost(run->budget, cost.prompt_tokens, cost.cached_tokens, cost.completion_tokens);
-    int result = 0;
+    const char *const *codes;
+    int faults = seki_chat_faults(chat, &codes), result = 0;
 
     result |= seki_record_set_string(record, "proposer.model", run->settings.model, error);
     result |= seki_record_set_string(record, "proposer.format",
                                      seki_chat_as_text(chat) ? "text" : "schema", error);
+    if (seki_chat_narrowed(chat))
+        result |= seki_record_set_json(record, "proposer.narrowed", "true", error);
     if (reply != NULL && reply->analysis != NULL)
         result |= seki_record_set_string(record, "proposer.analysis", reply->analysis, error);
     if (reply != NULL && reply->strategy != NULL)
         result |= seki_record_set_string(record, "proposer.strategy", reply->strategy, error);
     result |= seki_record_set_number(record, "proposer.attempts", cost.attempts, error);
+    if (faults > 0)
+        result |= seki_record_set_strings(record, "proposer.faults", codes, faults, error);
     if (cost.tokens_known) {
         result |=
             seki_record_set_number(record, "proposer.prompt_tokens", cost.prompt_tokens, error);
