@@ -1,6 +1,21 @@
 /* cost.c - parameters and multiply-accumulates of a network, from its description alone. */
 #include "network/network_internal.h"
 
+struct seki_network_config seki_network_evaluation(enum seki_space space)
+{
+    bool darts = space == SEKI_DARTS;
+
+    return (struct seki_network_config){
+        .space = space,
+        .channels = darts ? 36 : 16,
+        .layers = darts ? 20 : 5,
+        .classes = 10,
+        .image_channels = 3,
+        .image_height = 32,
+        .image_width = 32,
+    };
+}
+
 int seki_network_cost(const struct seki_network_config *config,
                       const struct seki_genotype *genotype, struct seki_cost *cost,
                       struct seki_error *error)

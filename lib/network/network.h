@@ -124,6 +124,10 @@ void seki_network_tensor(const struct seki_network *network, int index,
 
 /* ---- Cost --------------------------------------------------------------------------------- */
 
+/* The field's usual network to compare architectures by: CIFAR-10's pictures and classes; darts 36
+ * channels, 20 cells (Liu et al. 2019); nas201 16 channels, 5 cells a stage (Dong, Yang 2020). */
+struct seki_network_config seki_network_evaluation(enum seki_space space);
+
 struct seki_cost {
     uint64_t parameters; /* trained numbers, the auxiliary head's not counted */
     uint64_t macs;       /* multiply-accumulates of convolutions and linear, one picture */

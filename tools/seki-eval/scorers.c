@@ -28,20 +28,14 @@ static struct seki_network_config evaluation_network(const struct evaluator *eva
 {
     const struct eval_options *o = evaluator->options;
     const struct seki_dataset *dataset = evaluator->dataset;
-    bool darts = space == SEKI_DARTS;
-    struct seki_network_config config = {
-        .space = space,
-        .channels = o->channels_given ? (int)o->channels
-                    : darts           ? 36
-                                      : 16,
-        .layers = o->layers_given ? (int)o->layers
-                  : darts         ? 20
-                                  : 5,
-        .classes = (int)o->classes,
-        .image_channels = 3,
-        .image_height = (int)o->image_size,
-        .image_width = (int)o->image_size,
-    };
+    struct seki_network_config config = seki_network_evaluation(space);
+
+    if (o->channels_given)
+        config.channels = (int)o->channels;
+    if (o->layers_given)
+        config.layers = (int)o->layers;
+    config.classes = (int)o->classes;
+    config.image_height = config.image_width = (int)o->image_size;
     if (!dataset)
         return config;
     config.image_channels = seki_dataset_channels(dataset);
