@@ -11,21 +11,15 @@
 static struct seki_network_config evaluation_network(const struct settings *s,
                                                      enum seki_space space)
 {
-    bool darts = space == SEKI_DARTS;
+    struct seki_network_config config = seki_network_evaluation(space);
 
-    return (struct seki_network_config){
-        .space = space,
-        .channels = s->channels > 0 ? (int)s->channels
-                    : darts         ? 36
-                                    : 16,
-        .layers = s->layers > 0 ? (int)s->layers
-                  : darts       ? 20
-                                : 5,
-        .classes = (int)s->classes,
-        .image_channels = 3,
-        .image_height = (int)s->image_size,
-        .image_width = (int)s->image_size,
-    };
+    if (s->channels > 0)
+        config.channels = (int)s->channels;
+    if (s->layers > 0)
+        config.layers = (int)s->layers;
+    config.classes = (int)s->classes;
+    config.image_height = config.image_width = (int)s->image_size;
+    return config;
 }
 
 static int check(uint64_t value, double bound, const char *what, const char *option,
