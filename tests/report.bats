@@ -85,6 +85,55 @@ has_text() {
     expect_equal 6 "$(parse run/report.html | grep -cx 'element svg')"
 }
 
+@test "the page tells what all requests came to, and what a point of the score cost" {
+    seki report run --quiet
+    ! grep -q 'cost per point gained' run/report.html || return 1
+    {
+        for i in 1 2 3 4; do
+            echo "{\"request\": \"a-$i\", \"prompt_bytes\": 900, \"most_tokens\": 1500, \"most_cost\": 0.9}"
+            [ "$i" -eq 4 ] || echo "{\"request\": \"a-$i\", \"cause\": \"none\", \"prompt_tokens\": 1234, \"cached_tokens\": 200, \"completion_tokens\": 100, \"cost\": 0.5, \"seconds\": 2.5}"
+        done
+        echo '{"request": "b-1", "prompt_bytes": 900}'
+        echo '{"request": "b-1", "cause": "timeout", "estimated": true, "prompt_tokens": 1000, "cached_tokens": 0, "completion_tokens": 0, "cost": 0.3, "seconds": 60}'
+    } > run/requests.jsonl
+    expect_status 0 seki report run
+    # 1.8 for the three points from 70 to 73.
+    has_text '4 702' '600' '300' '67.5' '1.8000' '0.6000' 'cost per point gained' \
+        'of 1 the endpoint did not tell the tokens' 'of 1 nothing is known'
+    parse run/report.html | grep -A 4 -x 'element b' | grep -qx 'text 5' # requests
+    # Without a price, or where nothing was gained, there is no such number.
+    sed -i 's/"cost": [0-9.]*, //' run/requests.jsonl
+    seki report run --quiet
+    has_text 'cost per point gained'
+    ! grep -q '0.6000' run/report.html || return 1
+}
+
+@test "lineages and given starts have their place in the table" {
+    printf 'space=nas201\npolicy=llm\nlambda=2\ngamma=1\nlineages=2\nseeds=/x\n' > run/settings
+    jq -c 'if .step < 2 then .proposer.policy = "seed" else . end
+        | if .step < 4 then .lineage = .step % 2 else . end' run/candidates.jsonl > changed
+    mv changed run/candidates.jsonl
+    seki report run --quiet
+    has_text lineage 'given start' self-evolution 'knowledge inspiration' '5 of 5 steps are done; the last scored candidate is the best.'
+    sed -i '/^lineages/d' run/settings
+    seki report run --quiet
+    ! parse run/report.html | grep -qx 'text lineage' || return 1
+}
+
+@test "a few scores far below the others are marked at the edge of the curve, and do not stretch it" {
+    jq -c 'if .step < 4 then .score = 90 + .step else . end' run/candidates.jsonl > good
+    for step in $(seq 5 24); do
+        jq -c --argjson step "$step" 'select(.step == 0) | .step = $step | .score = 91 + $step / 10' good
+    done > "more.jsonl"
+    cat good more.jsonl > run/candidates.jsonl
+    seki report run --quiet
+    ! grep -q 'below the range' run/report.html || return 1
+    head -n 1 good | jq -c '.step = 25 | .score = 10' >> run/candidates.jsonl
+    seki report run --quiet
+    has_text 'below the range'
+    ! parse run/report.html | grep -qx 'text 20' || return 1 # no tick as low as that
+}
+
 @test "the page refers to nothing outside itself and runs nothing" {
     seki report run
     ! grep -q -i -E 'https?://|<script|javascript:|@import|<link|<iframe' run/report.html || return 1

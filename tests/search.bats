@@ -77,9 +77,10 @@ kill_at() {
     local group=$!
     until [ "$(wc -l 2> /dev/null < "$1" || echo 0)" -ge "$2" ]; do
         kill -0 "$group" 2> /dev/null || return 1
-        sleep 0.005
+        sleep 0.002
     done
-    kill -9 -- "-$group"
+    sleep "0.00$((RANDOM % 10))"
+    kill -9 -- "-$group" 2> /dev/null || return 1
     wait "$group" 2> /dev/null || true
 }
 
@@ -90,14 +91,19 @@ results() { # RUN
     done)
 }
 
-# kill_group SECONDS COMMAND…: kill -9 of all its processes after that time; the status it had.
-kill_group() {
-    setsid "${@:2}" > killed.log 2>&1 < /dev/null 3>&- &
-    local group=$! status=0
-    sleep "$1"
-    kill -9 -- "-$group" 2> /dev/null || true
-    wait "$group" 2> /dev/null || status=$?
-    return "$status"
+# kill_again RUN COMMAND…: the search in RUN, killed again and again after one to four steps more and some
+# milliseconds, until it ends; at least twice.
+kill_again() {
+    local run=$1 kills=0 steps
+    shift
+    while steps=$(wc -l 2> /dev/null < "$run/candidates.jsonl" || echo 0) &&
+        kill_at "$run/candidates.jsonl" $((steps + RANDOM % 4 + 1)) "$@"; do
+        kills=$((kills + 1))
+    done
+    cat killed.log
+    echo "$kills kills"
+    [ "$kills" -ge 2 ]
+    expect_status 0 "$@"
 }
 
 same_results() { # RUN RUN
@@ -130,17 +136,18 @@ steps_of() { # FILE: the steps of its lines, one after the other
     expect_equal "" "$(find run ! -type f ! -type d)"
 }
 
-@test "evolution goes on from the last candidate, inspiration from the repository's best" {
-    mutate run --quiet
-    jq -r 'select(.step > 0 and .step <= 16) | .parents[0]' run/candidates.jsonl > parents
-    jq -r 'select(.step < 16) | .id' run/candidates.jsonl > ids
-    diff ids parents
-    expect_equal "evolution" "$(jq -r 'select(.step > 0 and .step <= 16) | .proposer.stage' run/candidates.jsonl | sort -u)"
-    expect_equal "inspiration" "$(jq -r 'select(.step > 16) | .proposer.stage' run/candidates.jsonl | sort -u)"
-    # Each of the second stage comes from one of the five best before it.
-    jq -n -e '[inputs] as $all | [$all[] | select(.step > 16) | . as $c
-        | ($all | map(select(.step < $c.step)) | sort_by(-.score) | .[:5] | map(.id) | index($c.parents[0]))]
+@test "a rule goes on from what was scored before, whatever the step" {
+    search run --policy mutate --population 6 --tournament 2 --lambda 16 --gamma 8 --seed 11 --quiet
+    expect_equal 25 "$(jq -s length run/candidates.jsonl)"
+    # Of the first six none has a parent; then a parent is one of the six before.
+    expect_equal "$(seq 0 5 | paste -sd ' ')" "$(jq 'select(.parents == null) | .step' run/candidates.jsonl | paste -sd ' ')"
+    jq -n -e '[inputs] as $all | [$all[6:][] | . as $c | $all[$c.step - 6:$c.step] | map(.id) | index($c.parents[0])]
         | all(. != null)' run/candidates.jsonl
+    search other --policy mutate --population 6 --tournament 1 --lambda 16 --gamma 8 --seed 11 --quiet
+    [ "$(jq -r .id run/candidates.jsonl)" != "$(jq -r .id other/candidates.jsonl)" ]
+    search local --policy local --lambda 16 --gamma 8 --seed 11 --quiet
+    expect_equal 'local random' "$(jq -r .proposer.policy local/candidates.jsonl | sort -u | paste -sd ' ')"
+    expect_equal 25 "$(jq -r .id local/candidates.jsonl | sort -u | wc -l)"
 }
 
 @test "the same seed gives the same files, another seed others" {
@@ -167,7 +174,7 @@ steps_of() { # FILE: the steps of its lines, one after the other
     expect_status 0 search single --policy mutate --lambda 0 --gamma 0 --quiet
     expect_equal 0 "$(steps_of single/candidates.jsonl)"
     expect_status 0 search second --policy mutate --lambda 0 --gamma 2 --quiet
-    expect_equal inspiration "$(jq -r 'select(.step > 0) | .proposer.stage' second/candidates.jsonl | sort -u)"
+    expect_equal '0 1 2' "$(steps_of second/candidates.jsonl)"
 }
 
 @test "a finished run says so and changes nothing" {
@@ -178,21 +185,125 @@ steps_of() { # FILE: the steps of its lines, one after the other
     same_results before run
 }
 
+# ---- Schedules, lineages, starts -------------------------------------------------------------
+
+# kinds RUN: start, evolution or inspiration with the lineage, a word a step: s0 e0 i.
+kinds() {
+    jq -r --argjson starts "$2" '(if .step < $starts then "s" elif has("lineage") then "e" else "i" end)
+        + "\(.lineage // "")"' "$1/candidates.jsonl" | paste -sd ' '
+}
+
+@test "the two kinds of steps take turns as long as there are both" {
+    search run --policy random --schedule alternate --lambda 5 --gamma 2 --quiet
+    expect_equal 's0 e0 i e0 i e0 e0 e0' "$(kinds run 1)"
+    search other --policy random --schedule alternate --lambda 2 --gamma 4 --quiet
+    expect_equal 's0 e0 i e0 i i i' "$(kinds other 1)"
+    search stages --policy random --lambda 2 --gamma 2 --quiet
+    expect_equal 's0 e0 e0 i i' "$(kinds stages 1)"
+    # What a step draws does not depend on the schedule.
+    expect_equal "$(head -n 5 run/candidates.jsonl | jq -r .id)" "$(jq -r .id stages/candidates.jsonl)"
+}
+
+@test "a model's evolution goes on from the last of the lineage, inspiration from the best of all" {
+    start_endpoint fine
+    expect_status 0 search run --lambda 7 --gamma 3 --lineages 3 --schedule alternate -k 4 --draw 2 --seed 1
+    expect_in "$stderr" 'seki: random start 1/3  score ' 'all 13 steps are done'
+    expect_equal 's0 s1 s2 e0 i e1 i e2 i e0 e1 e2 e0' "$(kinds run 3)"
+    expect_equal 'evolution inspiration' "$(jq -r '.proposer.stage // empty' run/candidates.jsonl | sort -u | paste -sd ' ')"
+    jq -n -e '[inputs] as $all | [$all[] | select(.proposer.policy == "llm") | . as $c
+        | $all | map(select(.step < $c.step and .score != null)) as $before
+        | if $c.lineage != null
+          then $c.parents == [$before | map(select(.lineage == $c.lineage)) | last.id]
+          else ($before | sort_by(-.score) | .[:4] | map(.id)) as $best
+            | ($c.parents | length == 2) and ($c.parents - $best == []) end]
+        | length == 10 and all' run/candidates.jsonl
+    search single --lambda 3 --gamma 0 --seed 1 --quiet
+    expect_equal "$(jq -r .id single/candidates.jsonl | head -n 3)" "$(jq -r '.parents[0] // empty' single/candidates.jsonl)"
+}
+
+@test "seeds are the starts, in turn where there are fewer lineages, and the rest are random" {
+    seki-propose --policy random --space nas201 --seed 5 -n 3 --quiet > three
+    # Bare, with a score that is not taken over, and without a newline at the end.
+    printf '%s\n%s\n%s' "$(head -n 1 three | jq -r .genotype)" \
+        "$(sed -n 2p three | jq -c '.score = 1234')" "$(tail -n 1 three)" > seeds
+    search run --policy random --seeds seeds --lambda 4 --gamma 1 --quiet
+    expect_equal 's0 s1 s2 e0 e1 e2 e0 i' "$(kinds run 3)"
+    expect_equal "$(jq -r .id three)" "$(head -n 3 run/candidates.jsonl | jq -r .id)"
+    expect_equal "$(jq -r .id three)" "$(jq -r .id run/seeds.jsonl)"
+    jq -s -e 'all(.score < 200) and (.[:3] | all(.proposer.policy == "seed"))' run/candidates.jsonl
+    search two --policy random --seeds seeds --lineages 2 --lambda 3 --gamma 0 --quiet
+    expect_equal 's0 s1 s0 e0 e1 e0' "$(kinds two 3)"
+    expect_status 0 search five --policy random --seeds seeds --lineages 5 --lambda 1 --gamma 0
+    expect_in "$stderr" 'seki: given start 1/5  score '
+    expect_equal 's0 s1 s2 s3 s4 e0' "$(kinds five 5)"
+    expect_equal 'seed seed seed random random random' "$(jq -r .proposer.policy five/candidates.jsonl | paste -sd ' ')"
+    # The folder is all that it takes to go on.
+    rm seeds
+    sed -i '3,$d' five/candidates.jsonl five/proposals.jsonl
+    mv five moved
+    expect_status 0 seki search moved --quiet
+    expect_equal 's0 s1 s2 s3 s4 e0' "$(kinds moved 5)"
+}
+
+@test "a wrong seed is named by file and line before a folder is made" {
+    printf '%s\n%s\n' "$(seki-propose --policy random --space nas201 --seed 1 -q | jq -r .genotype)" 'no genotype' > seeds
+    expect_status 2 search run --policy random --seeds seeds
+    expect_in "$stderr" "--seeds $PWD/seeds:2: "
+    seki-propose --policy random --space darts --seed 1 -q > seeds
+    expect_status 2 search run --policy random --seeds seeds
+    expect_in "$stderr" "--seeds $PWD/seeds:1: " nas201
+    # A search holds no `none`, and no node twice the same input.
+    seki-propose --policy random --space darts --seed 1 -q | jq -c '.genotype |= sub("\\(.[a-z_0-9]*.,"; "('"'none'"',")' > seeds
+    expect_status 2 seki search run --table "$table" --column score --policy random --seeds seeds
+    expect_in "$stderr" "--seeds $PWD/seeds:1: "
+    : > seeds
+    expect_status 2 search run --policy random --seeds seeds
+    expect_in "$stderr" '1 to 1000 lines are needed'
+    seki-propose --policy random --space nas201 --seed 1 -n 1001 -q > seeds
+    expect_status 2 search run --policy random --seeds seeds
+    expect_in "$stderr" 'there are 1001'
+    expect_status 2 search run --policy random --seeds nowhere
+    expect_in "$stderr" 'nowhere is not there'
+    [ ! -e run ]
+}
+
+@test "a search ends after so many candidates without a new best, and goes on exactly later" {
+    search whole --policy random --lambda 30 --gamma 5 --seed 3 --quiet
+    expect_status 0 search run --policy random --lambda 30 --gamma 5 --seed 3 --patience 4
+    expect_in "$stderr" 'run: ended after ' ' of 36 steps: the last 4 scored candidates brought no new best'
+    jq -n -e '[inputs.score] | length < 30 and (.[:-4] | max) >= (.[-4:] | max)
+        and .[-5] == max and (.[:-5] | max) < .[-5]' run/candidates.jsonl
+    cp -r run before
+    expect_status 0 seki search run
+    expect_in "$stderr" 'ended after '
+    same_results before run
+    seki report run --quiet
+    grep -q 'brought no new best, which ended the search' run/report.html
+    seki search run --patience 6 --quiet
+    [ "$(wc -l < run/candidates.jsonl)" -gt "$(wc -l < before/candidates.jsonl)" ]
+    expect_status 0 seki search run --patience 0 --quiet
+    diff whole/candidates.jsonl run/candidates.jsonl
+    diff whole/proposals.jsonl run/proposals.jsonl
+    diff whole/repository.jsonl run/repository.jsonl
+}
+
 # ---- Killed runs ---------------------------------------------------------------------------
 
 @test "a run killed again and again ends with the files of one that was not" {
     mutate whole --quiet
-    kills=0
-    for ((try = 0; try < 60; try++)); do
-        kill_group "0.$((RANDOM % 60 + 10))" seki search run --table "$table" --column score \
-            --space nas201 --policy mutate --lambda 16 --gamma 8 -k 5 --draw 3 --seed 11 && break
-        kills=$((kills + 1))
-    done
-    echo "$kills kills"
-    [ "$kills" -ge 2 ]
-    expect_status 0 seki search run
+    kill_again run seki search run --table "$table" --column score --space nas201 --policy mutate \
+        --lambda 16 --gamma 8 -k 5 --draw 3 --seed 11
     same_results whole run
     [ ! -e run/.pipes ]
+}
+
+@test "a killed run with lineages, seeds, turns and patience ends like one that was not" {
+    seki-propose --policy random --space nas201 --seed 5 -n 2 --quiet > seeds
+    options=(--policy random --seeds seeds --lineages 3 --schedule alternate --lambda 20 --gamma 12 --patience 25 --seed 6)
+    search whole "${options[@]}" --quiet
+    kill_again run seki search run --table "$table" --column score --space nas201 "${options[@]}"
+    same_results whole run
+    cmp whole/seeds.jsonl run/seeds.jsonl
 }
 
 @test "a proposal that came before the kill is scored, not asked for again" {
@@ -328,7 +439,7 @@ search run --lambda -1|--lambda '-1': it is a whole number from 0
 search run --lambda 1.5|--lambda '1.5'
 search run --lambda=|--lambda '': it is empty
 search run -k 0|--top '0': it is a whole number from 1
-search run --policy best|--policy 'best': it is one of: llm mutate random
+search run --policy best|--policy 'best': it is one of: llm mutate local random
 search run --seed 99999999999999999999|--seed '99999999999999999999'
 search run --no-such-option|unknown option '--no-such-option'
 search run --t 1|'--t' is not clear
@@ -394,9 +505,9 @@ END
     failed=$(jq -c 'select(.error) | .step' run/candidates.jsonl | wc -l)
     [ "$failed" -gt 0 ]
     expect_equal table "$(jq -r '.error.code // empty' run/candidates.jsonl | sort -u)"
-    jq -n -e '[inputs] as $all | [$all[] | select(.step > 1 and .step <= 30) | . as $c
-        | ($all | map(select(.step < $c.step and .score != null)) | last.id) as $before
-        | $before == null or $c.parents == null or $c.parents[0] == $before] | all' run/candidates.jsonl
+    jq -n -e '[inputs] as $all | [$all[] | select(.parents != null) | . as $c
+        | $all | map(select(.step < $c.step and .score != null) | .id) | index($c.parents[0]) != null]
+        | length > 5 and all' run/candidates.jsonl
     expect_equal "$((36 - failed))" "$(jq -s 'map(select(.score)) | length' run/candidates.jsonl)"
 }
 
@@ -410,11 +521,11 @@ END
 @test "a seki-eval that dies ends the run with status 3, and the run goes on later" {
     mutate whole --quiet
     copy_programs
-    # Answers nine candidates, and dies of the tenth.
+    # Answers the driver's first question and nine candidates, and dies of the tenth.
     cat > bin/seki-eval << END
 #!/bin/sh
 [ ! -t 0 ] && [ -p /dev/stdin ] || exec "$build/bin/seki-eval" "\$@"
-sed -u 9q | "$build/bin/seki-eval" "\$@"
+sed -u 10q | "$build/bin/seki-eval" "\$@"
 echo 'seki-eval: out of memory' >&2
 exit 3
 END
@@ -474,14 +585,50 @@ END
 
 @test "a run killed while a reply is under way loses no candidate and asks none twice" {
     start_endpoint fine fine stall:20 fine
-    kill_group 3 seki search run --table "$table" --column score --space nas201 --lambda 5 --gamma 2 \
-        --seed 1 && return 1
+    kill_at requests.jsonl 3 seki search run --table "$table" --column score --space nas201 --lambda 5 \
+        --gamma 2 --seed 1
     expect_equal '0 1 2' "$(steps_of run/candidates.jsonl)"
     expect_equal 3 "$(wc -l < requests.jsonl)"
     expect_status 0 seki search run --quiet
     expect_equal '0 1 2 3 4 5 6 7' "$(steps_of run/candidates.jsonl)"
     expect_equal '0 1 2 3 4 5 6 7' "$(steps_of run/proposals.jsonl)"
     expect_equal 8 "$(wc -l < requests.jsonl)" # seven candidates; the one under way twice
+}
+
+@test "a recorded search replays to the same bytes, without an endpoint, killed or not" {
+    start_endpoint fine fine badop fine same fine
+    options=(--table "$table" --column score --space nas201 --lambda 14 --gamma 8 --lineages 2 --schedule alternate
+        --seed 4 --retry-delay 0.01 --price '1,2')
+    expect_status 0 seki search run "${options[@]}" --record --quiet
+    stop_endpoint
+    unset OPENAI_BASE_URL
+    expect_equal "$(jq -c 'select(.cause)' run/requests.jsonl | wc -l)" "$(wc -l < run/exchanges.jsonl)"
+    expect_equal "$(wc -l < requests.jsonl)" "$(wc -l < run/exchanges.jsonl)"
+    expect_status 0 seki search again "${options[@]}" --replay run/exchanges.jsonl --quiet
+    cmp run/proposals.jsonl again/proposals.jsonl
+    cmp run/candidates.jsonl again/candidates.jsonl
+    [ ! -e again/exchanges.jsonl ]
+    kill_again killed seki search killed "${options[@]}" --replay run/exchanges.jsonl
+    cmp run/proposals.jsonl killed/proposals.jsonl
+    cmp run/candidates.jsonl killed/candidates.jsonl
+    cmp run/repository.jsonl killed/repository.jsonl
+    # Other settings ask something else.
+    expect_status 3 seki search other "${options[@]}" --seed 5 --replay run/exchanges.jsonl --quiet
+}
+
+@test "a budget that is spent ends the search before it goes over; a larger one lets it go on" {
+    start_endpoint fine
+    expect_status 3 search run --lambda 6 --gamma 2 --seed 1 --max-tokens 10 --price 1,2 --max-cost 0.0015
+    expect_in "$stderr" 'the budget is spent' 'is not counted' 'or with a larger --max-cost'
+    steps=$(wc -l < run/candidates.jsonl)
+    [ "$steps" -gt 1 ] && [ "$steps" -lt 9 ]
+    jq -s -e 'map(.cost // 0) | add <= 0.0015' run/requests.jsonl
+    printf '{"request": "cut' >> run/requests.jsonl
+    expect_status 0 seki search run --max-cost 5
+    expect_in "$stderr" 'run/requests.jsonl: took away a last line that was cut'
+    expect_equal '0 1 2 3 4 5 6 7 8' "$(steps_of run/candidates.jsonl)"
+    expect_equal "$(jq -s 'map(.proposer.prompt_tokens // 0) | add' run/candidates.jsonl)" \
+        "$(jq -s 'map(.prompt_tokens // 0) | add' run/requests.jsonl)"
 }
 
 # ---- With pictures -------------------------------------------------------------------------
@@ -561,10 +708,15 @@ options_of() { # VERB: its long options
 }
 
 @test "what the driver passes on, the programs have" {
-    for option in base-url model key-file temperature max-tokens format prompts attempts timeout \
-        connect-timeout deadline retry-delay; do
-        options_of search | grep -qx -e "$option"
-        seki-propose --dump-options | cut -f 1 | grep -qx -e "$option"
+    seki-propose --dump-options | cut -f 1 | sed 's/^strategy$/no-strategy/' > theirs
+    for verb in search compare; do
+        options_of "$verb" > own
+        for option in population tournament max-params max-macs base-url model key-file temperature max-tokens \
+            format no-strategy evidence noise prompts attempts timeout connect-timeout idle-timeout deadline \
+            retry-delay price max-tokens-total max-cost; do
+            grep -qx -e "$option" own
+            grep -qx -e "$option" theirs
+        done
     done
     for option in $(options_of train | grep -vx -e help -e version); do
         seki-train --dump-options | cut -f 1 | grep -qx -e "$option"
@@ -572,6 +724,34 @@ options_of() { # VERB: its long options
     for option in data images epochs channels layers batch backend threads seed space; do
         seki-supernet --dump-options | cut -f 1 | grep -qx -e "$option"
     done
+}
+
+@test "options reach seki-propose: the bounds each of its calls, the others the policy that has them" {
+    copy_programs
+    printf '#!/bin/sh\nprintf "%%s\\n" "$*" >> "%s/calls"\nexec "%s/bin/seki-propose" "$@"\n' "$PWD" "$build" > bin/seki-propose
+    bin/seki search run --table "$table" --column score --space nas201 --policy mutate --population 7 --tournament 2 \
+        --max-params 1000000 --max-macs 150000000 --noise 0.3 --lambda 3 --gamma 1 --quiet
+    expect_equal 6 "$(wc -l < calls)" # one before the first step
+    expect_equal 6 "$(grep -c -e '--max-params 1000000 --max-macs 150000000' calls)"
+    expect_equal 5 "$(grep -c -e '--policy mutate .*--seen run/candidates.jsonl.* --population 7 --tournament 2' calls)"
+    ! grep -e '--noise\|--ledger\|--temperature' calls || return 1
+    jq -s -e 'all(.metrics.params <= 1000000 and .metrics.macs <= 150000000)' run/candidates.jsonl
+    start_endpoint fine
+    rm calls
+    bin/seki search other --table "$table" --column score --space nas201 --noise 0.3 --evidence effects --no-strategy \
+        --idle-timeout 9 --record --lambda 1 --gamma 1 --quiet
+    expect_equal 3 "$(grep -c -e '--policy llm .*--ledger other/requests.jsonl --record other/exchanges.jsonl' calls)"
+    expect_equal 3 "$(grep -c -e '--no-strategy --evidence effects --noise 0.3 .*--idle-timeout 9' calls)"
+    expect_equal 1 "$(grep -c -e '--policy random' calls)"
+}
+
+@test "an option that is nearly one is asked back" {
+    expect_status 2 seki search run --tabel x
+    expect_in "$stderr" "unknown option '--tabel'; did you mean '--table'?"
+    expect_status 2 seki report run --outptu=x
+    expect_in "$stderr" "did you mean '--output'?"
+    expect_status 2 seki search run --frobnicate
+    [[ $stderr != *'did you mean'* ]]
 }
 
 # ---- The benchmark's table -----------------------------------------------------------------

@@ -26,11 +26,6 @@ threads||text|call||N|threads, 0 for all cores
 EOT
 }
 
-# A setting of the search, as its file has it.
-search_setting() { # NAME
-    sed -n "s/^$1=//p" "$run/settings"
-}
-
 # The candidate is chosen once: a search that goes on meanwhile does not change it.
 choose_candidate() {
     [ ! -s "$final/candidate.jsonl" ] || return 0
@@ -47,8 +42,8 @@ open_final() {
     settled=no
     [ ! -e "$final/network.safetensors" ] || settled=yes
     [ ! -e "$final/settings" ] || read_settings "$final/settings"
-    [ -n "$opt_data" ] || opt_data=$(search_setting data)
-    [ -n "$opt_seed" ] || opt_seed=$(search_setting seed)
+    [ -n "$opt_data" ] || opt_data=$(setting_of data)
+    [ -n "$opt_seed" ] || opt_seed=$(setting_of seed)
     [ -n "$opt_data" ] ||
         wrong_use 'the search had a table and no pictures: --data PATH names those to train on'
     [ "$settled" = yes ] || write_settings "$final/settings"

@@ -65,9 +65,14 @@ repair() { # FILE
     note "$1: took away a last line that was cut"
 }
 
+# A setting of the search, as its file has it.
+setting_of() { # NAME
+    sed -n "s/^$1=//p" "$run/settings"
+}
+
 # ---- Children ------------------------------------------------------------------------------
 
-child='' eval_process='' pipes=''
+child='' eval_process='' look_process='' pipes=''
 
 # Programs run beside the shell, which so can end them when it is told to end.
 await() { # sets $ended
@@ -82,7 +87,7 @@ clean_up() {
 
 stop() { # STATUS
     trap - HUP INT TERM
-    for process in $child $eval_process; do
+    for process in $child $eval_process $look_process; do
         kill -TERM "$process" 2>/dev/null
     done
     wait

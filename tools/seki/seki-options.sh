@@ -100,6 +100,27 @@ $options
 EOT
 }
 
+# The option within two letters put in, left out or mistaken (Levenshtein's distance), if any, is named.
+unknown_option() { # WORD
+    nearest=$(printf '%s\n' "$options" | WORD=${1#--} awk -F '|' '
+        function least(a, b, c) { return a < b ? (a < c ? a : c) : (b < c ? b : c) }
+        function distance(a, b, i, j, d) {
+            for (j = 0; j <= length(b); j++) d[0, j] = j
+            for (i = 1; i <= length(a); i++) {
+                d[i, 0] = i
+                for (j = 1; j <= length(b); j++)
+                    d[i, j] = least(d[i - 1, j] + 1, d[i, j - 1] + 1,
+                        d[i - 1, j - 1] + (substr(a, i, 1) != substr(b, j, 1)))
+            }
+            return d[length(a), length(b)]
+        }
+        BEGIN { best = 3 }
+        $3 != "heading" && (d = distance(ENVIRON["WORD"], $1)) < best && d < length($1) / 2 { best = d; name = $1 }
+        END { print name }')
+    [ -z "$nearest" ] || wrong_use "unknown option '$1'; did you mean '--$nearest'?"
+    wrong_use "unknown option '$1'"
+}
+
 # ---- Values --------------------------------------------------------------------------------
 
 # Says in $wrong what is wrong with a value, or leaves it empty.
@@ -203,7 +224,7 @@ parse_options() { # ARGUMENT…
             continue
             ;;
         esac
-        [ "$matches" -ne 0 ] || wrong_use "unknown option '$word'"
+        [ "$matches" -ne 0 ] || unknown_option "$word"
         [ "$matches" -eq 1 ] || wrong_use "option '$word' is not clear: write it out"
         if [ "$found_type" = flag ]; then
             [ "$has_value" = no ] || wrong_use "--$found takes no value"

@@ -39,17 +39,23 @@ def figure($prefix; $what):
 
 def settings: split("\n") | map(select(test("^[a-z0-9-]+=")) | capture("^(?<name>[^=]*)=(?<value>.*)$"));
 def setting($name): first($settings | settings[] | select(.name == $name) | .value) // null;
-(setting("lambda") // "0" | tonumber) as $lambda
-| def stage: if .step == 0 then "random"
-    elif .step <= $lambda then "self-evolution" else "knowledge inspiration" end;
-def metric($name): if .metrics | type == "object" then .metrics[$name] else null end;
 def proposer($name): if .proposer | type == "object" then .proposer[$name] else null end;
+def stage: if (.step | type == "number") and .step < $starts then
+        if proposer("policy") == "seed" then "given start" else "random start" end
+    elif setting("policy") != "llm" then $policy_title
+    elif .lineage != null or proposer("stage") == "evolution" then "self-evolution"
+    else "knowledge inspiration" end;
+def metric($name): if .metrics | type == "object" then .metrics[$name] else null end;
 
 ($candidates | map(select(.score | type == "number")) | sort_by(-.score)) as $scored
 | ($candidates | map(select(.error != null))) as $failed
 | ($scored | any(metric("test_accuracy") != null)) as $tested
+| (setting("lineages") // "1" | tonumber? > 1) as $lineages
 | ($candidates | map(proposer("model") | strings) | unique) as $models
 | $record[0] as $trained
+# A request has a line when it begins and, unless a kill came between, one with its cause when it ends.
+| ($requests | map(select(.cause != null))) as $ended
+| ($requests | map(.request) | unique | length) as $begun
 
 # ---- Parts of the page ---------------------------------------------------------------------
 
@@ -73,9 +79,21 @@ def facts:
 def section($title; $body): "<section><h2>\($title)</h2>\n\($body)\n</section>\n";
 def paragraph: "<p>\(.)</p>";
 
+# How many scored candidates came since the best did.
+def stale: ($candidates | map(.score | numbers)) as $scores
+    | reduce $scores[] as $score ({best: null, stale: 0};
+        if .best == null or $score > .best then {best: $score, stale: 0} else .stale += 1 end) | .stale;
+def how_far:
+    ($starts + ([setting("lambda", "gamma") // "0" | tonumber? // 0] | add)) as $steps
+    | (setting("patience") // "0" | tonumber? // 0) as $patience
+    | "\($candidates | length | count) of \($steps | count) steps are done; "
+    + if stale == 0 then "the last scored candidate is the best."
+      else "the last \(stale | count) scored candidate\(if stale == 1 then "" else "s" end) brought no new best"
+        + if $patience > 0 and stale >= $patience then ", which ended the search." else "." end end;
+
 def search:
     section("Search"; if $search_svg == "" then "No candidate has a score yet." | paragraph
-        else $search_svg | figure("search"; "score of each candidate, and the best so far") end);
+        else (how_far | paragraph) + ($search_svg | figure("search"; "score of each candidate, and the best so far")) end);
 
 def drawing($svg; $rank):
     if $svg == "" then "" else
@@ -115,17 +133,20 @@ def reasons:
         "<dt>error</dt><dd>\(if .error | type == "object" then .error.message else .error end | html)</dd>" else "" end
     + "</dl></details>";
 
+def lineage_cell: (.lineage | if type == "number" then . + 1 | html else "–" end) | right;
+
 def candidate_row($rank):
     row(($rank | tostring | right), (.score | percent | right),
         (if $tested then metric("test_accuracy") | percent | right else empty end),
         (metric("params") | millions(2) | right), (metric("macs") | millions(1) | right),
-        (.step | html | right), (stage | cell), (reasons | cell));
+        (.step | html | right), (if $lineages then lineage_cell else empty end), (stage | cell), (reasons | cell));
 
 def error_code: if .error | type == "object" then .error.code // "–" else "–" end;
 
 def failed_row:
     row(("–" | right), (error_code | html | cell), (if $tested then "" | cell else empty end),
-        ("" | cell), ("" | cell), (.step | html | right), (stage | cell), (reasons | cell));
+        ("" | cell), ("" | cell), (.step | html | right),
+        (if $lineages then lineage_cell else empty end), (stage | cell), (reasons | cell));
 
 def candidates_part:
     section("Candidates";
@@ -134,7 +155,7 @@ def candidates_part:
         + row("<th class=n>rank</th>", "<th class=n>score, %</th>",
             (if $tested then "<th class=n>test, %</th>" else empty end),
             "<th class=n>params, M</th>", "<th class=n>MACs, M</th>", "<th class=n>step</th>",
-            "<th>stage</th>", "<th>candidate</th>")
+            (if $lineages then "<th class=n>lineage</th>" else empty end), "<th>stage</th>", "<th>candidate</th>")
         + "</thead><tbody>\n"
         + ([range($scored | length) as $i | $scored[$i] | candidate_row($i + 1)] + ($failed | map(failed_row)) | join("\n"))
         + "</tbody></table></div>");
@@ -148,20 +169,48 @@ def failures:
             + "</tbody></table></div>")
     end;
 
-def total($name): map(proposer($name) | numbers) | add // 0;
+# Nothing where no record has the number: what was not told is not 0.
+def total(number): map(number | numbers) | if . == [] then null else add end;
+def money: if type == "number" then fixed(if . < 10 then 4 else 2 end) else "–" end;
+
+# What all requests came to, those that gave nothing too; gained: by how much the best is above the first.
+def cost_facts:
+    ($ended | total(.cost)) as $cost
+    | ($candidates | map(.score | numbers)) as $scores
+    | (if $scores == [] then 0 else ($scores | max) - $scores[0] end) as $gained
+    | "<div class=facts>"
+    + fact($begun | count; "requests")
+    + fact($ended | map(select(.cause != "none")) | length | count; "of them failed")
+    + fact($ended | total(.prompt_tokens) | count; "prompt tokens")
+    + fact($ended | total(.cached_tokens) | count; "of them cached")
+    + fact($ended | total(.completion_tokens) | count; "completion tokens")
+    + fact($ended | total(.seconds) | number(1); "seconds of waiting for replies")
+    + fact($cost | money; "cost")
+    + fact(if $cost == null or $gained <= 0 then "–" else $cost / $gained | money end;
+        "cost per point gained: the best score less the first")
+    + "</div>"
+    + ([($ended | map(select(.estimated == true)) | length | select(. > 0)
+            | "of \(count) the endpoint did not tell the tokens, which are estimated"),
+        ($begun - ($ended | map(.request) | unique | length) | select(. > 0)
+            | "of \(count) nothing is known, since the search was ended meanwhile; they may have cost something too")]
+        | if . == [] then "" else "Of these requests: \(join("; "))." | paragraph end);
+
 def tokens_row($title):
-    row(($title | cell), (length | count | right), (total("attempts") | count | right),
-        (total("prompt_tokens") | count | right), (total("completion_tokens") | count | right),
-        (total("seconds") | number(1) | right));
+    row(($title | cell), (length | count | right), (total(proposer("attempts")) | count | right),
+        (total(proposer("prompt_tokens")) | count | right), (total(proposer("completion_tokens")) | count | right),
+        (total(proposer("seconds")) | number(1) | right), (total(proposer("cost")) | money | right));
 def tokens:
     ($candidates | map(select(proposer("attempts") != null))) as $asked
-    | if $asked == [] then "" else
-        section("Tokens"; "<div class=scroll><table><thead>"
+    | if $asked == [] and $requests == [] then "" else
+        section("Tokens and cost"; if $requests == [] then "" else cost_facts end
+            + if $asked == [] then "" else
+            "<div class=scroll><table><thead>"
             + row("<th>stage</th>", "<th class=n>candidates</th>", "<th class=n>requests</th>",
-                "<th class=n>prompt tokens</th>", "<th class=n>completion tokens</th>", "<th class=n>seconds</th>")
+                "<th class=n>prompt tokens</th>", "<th class=n>completion tokens</th>", "<th class=n>seconds</th>",
+                "<th class=n>cost</th>")
             + "</thead><tbody>"
             + ($asked | group_by(stage) | map(.[0] as $first | tokens_row($first | stage)) | join(""))
-            + "</tbody><tfoot>" + ($asked | tokens_row("in all")) + "</tfoot></table></div>")
+            + "</tbody><tfoot>" + ($asked | tokens_row("in all")) + "</tfoot></table></div>" end)
     end;
 
 def settings_rows: settings | map(row((.name | html | cell), ("<code>\(.value | html)</code>" | cell))) | join("");

@@ -21,64 +21,68 @@ records_of() { # FILE
 
 read_run() {
     [ -r "$run/settings" ] || die 2 "$run is no run folder: it has no settings"
-    for file in candidates repository supernet final/epochs final/record; do
+    for file in candidates repository requests seeds supernet final/epochs final/record; do
         records_of "$run/$file.jsonl" >"$work/${file##*/}"
     done
     : >"$work/final"
     [ ! -r "$run/final/settings" ] || cat -- "$run/final/settings" >"$work/final"
+    policy=$(setting_of policy)
+    starts=$(setting_of lineages)
+    case $starts in '' | *[!0-9]* | ?????*) starts=1 ;; esac
+    seed_count=$(wc -l <"$work/seeds")
+    [ "$starts" -ge "$seed_count" ] || starts=$seed_count
 }
 
 # ---- Curves --------------------------------------------------------------------------------
 
-# What all curves have in common: a light grid, axes left and below, colours that people with any
-# colour vision tell apart (Okabe, Ito 2008).
-curve_style() { # FIGURE, LABEL OF X, LABEL OF Y
-    cat <<EOT
-set terminal svg size 760,320 dynamic font "sans-serif,13"
-set output "$work/$1.svg"
-set border 3 lc rgb "#999999"
-set tics nomirror out scale 0.5 textcolor rgb "#555555"
-set grid ytics lt 1 lc rgb "#dddddd" lw 0.6
-set key outside top left horizontal Left reverse width 2 samplen 1.5 textcolor rgb "#333333"
-set autoscale xfix
-set xlabel "$2" textcolor rgb "#555555"
-set ylabel "$3" textcolor rgb "#555555"
-set offsets graph 0.02, graph 0.02, graph 0.05, graph 0.05
-set datafile separator "\t"
-EOT
-}
-
-draw_curve() { # FIGURE, LABEL OF X, LABEL OF Y, PLOT; the data is in FIGURE.tsv
+# The commands on standard input are the figure's own; the data is in FIGURE.tsv.
+draw_curve() { # FIGURE, LABEL OF X, LABEL OF Y, PLOT
     : >"$work/$1.svg"
     [ -s "$work/$1.tsv" ] || return 0
     {
-        curve_style "$1" "$2" "$3"
         [ "$(wc -l <"$work/$1.tsv")" -gt 12 ] || echo 'set xtics 1'
-        printf 'plot %s\n' "$4"
-    } | gnuplot >"$work/messages" 2>&1 ||
-        die 3 "gnuplot cannot draw the $1 curve: $(grep . "$work/messages" | tail -n 1)"
+        cat
+    } | draw_figure "$@"
 }
 
-# Columns: step, then the score in the stage's own column, then the best so far.
+# Columns: step, then the score in the stage's own column, the best so far, what lies below the range.
+# A few scores far below the others would take the height from them: the range then begins at the
+# tenth percentile, and they are marked at its edge.
 draw_search() {
-    jq -nr --argjson lambda "${lambda:-0}" 'foreach (inputs | select(.score | numbers)) as $c (null;
-            [., $c.score] | max;
-            [$c.step, (if $c.step == 0 then $c.score else "" end),
-             (if $c.step > 0 and $c.step <= $lambda then $c.score else "" end),
-             (if $c.step > $lambda then $c.score else "" end), .]) | @tsv' \
+    jq -nr --argjson starts "$starts" --arg policy "$policy" '[inputs | select(.score | numbers)] as $scored
+        | ($scored | map(.score) | sort) as $sorted
+        | $sorted[($sorted | length) / 10 | floor] as $low
+        | select($sorted != [])
+        | ($sorted[-1] - $low) as $height
+        | if $low - $sorted[0] > $height and $height > 0 then $low - $height / 20 else null end
+        | . as $edge
+        | foreach $scored[] as $c (null; [., $c.score] | max;
+            (if $c.step < $starts then 0
+             elif $policy != "llm" or $c.lineage != null or $c.proposer.stage? == "evolution" then 1
+             else 2 end) as $kind
+            | (if $edge == null then false else $c.score < $edge end) as $below
+            | [$c.step, (range(3) as $i | if $i == $kind and ($below | not) then $c.score else "" end), .,
+                if $below then $edge else "" end, $edge // ""]) | @tsv' \
         "$work/candidates" >"$work/search.tsv" || die 3 "$run/candidates.jsonl cannot be drawn"
+    title_of "$policy"
+    [ "$policy" != llm ] || title=self-evolution
     data=\"$work/search.tsv\"
-    draw_curve search candidate 'score, %' "$data using 1:5 with steps lw 1.5 lc rgb '#bbbbbb' title 'best so far', \
-$data using 1:2 with points pt 7 ps 0.7 lc rgb '#000000' title 'random', \
-$data using 1:3 with points pt 7 ps 0.6 lc rgb '#0072b2' title 'self-evolution', \
+    plot="$data using 1:5 with steps lw 1.5 lc rgb '#bbbbbb' title 'best so far', \
+$data using 1:2 with points pt 7 ps 0.7 lc rgb '#000000' title 'start', \
+$data using 1:3 with points pt 7 ps 0.6 lc rgb '#0072b2' title '$title'"
+    [ "$policy" != llm ] || plot="$plot, \
 $data using 1:4 with points pt 7 ps 0.6 lc rgb '#d55e00' title 'knowledge inspiration'"
+    edge=$(head -n 1 "$work/search.tsv" | cut -f 7)
+    [ -z "$edge" ] || plot="$plot, \
+$data using 1:6 with points pt 11 ps 0.7 lc rgb '#777777' title 'below the range'"
+    echo "${edge:+set yrange [$edge:*]}" | draw_curve search candidate 'score, %' "$plot"
 }
 
 draw_supernet() {
     jq -r '[.epoch, .train_accuracy, .valid_accuracy] | map(numbers) | select(length == 3) | @tsv' \
         "$work/supernet" >"$work/supernet.tsv"
     data=\"$work/supernet.tsv\"
-    draw_curve supernet epoch 'accuracy, %' "$data using 1:2 with linespoints pt 7 ps 0.4 lw 1.5 lc rgb '#0072b2' title 'training half', \
+    draw_curve </dev/null supernet epoch 'accuracy, %' "$data using 1:2 with linespoints pt 7 ps 0.4 lw 1.5 lc rgb '#0072b2' title 'training half', \
 $data using 1:3 with linespoints pt 7 ps 0.4 lw 1.5 lc rgb '#d55e00' title 'validation half (ten random architectures)'"
 }
 
@@ -91,7 +95,7 @@ draw_network() {
         "$work/record" >"$work/test.tsv"
     [ ! -s "$work/test.tsv" ] || plot="$plot, \"$work/test.tsv\" using 1:2 with points pt 7 ps 1 \
 lc rgb '#d55e00' title 'test, after the last epoch'"
-    draw_curve network epoch 'accuracy, %' "$plot"
+    draw_curve </dev/null network epoch 'accuracy, %' "$plot"
 }
 
 # ---- Cells ---------------------------------------------------------------------------------
@@ -114,7 +118,8 @@ write_page() {
     jq -nr -f "$files/seki-report.jq" \
         --arg name "${run##*/}" --arg version "$VERSION" \
         --rawfile settings "$run/settings" --rawfile final "$work/final" \
-        --slurpfile candidates "$work/candidates" --slurpfile supernet "$work/supernet" \
+        --argjson starts "$starts" --arg policy_title "$title" \
+        --slurpfile candidates "$work/candidates" --slurpfile requests "$work/requests" --slurpfile supernet "$work/supernet" \
         --slurpfile repository "$work/repository" \
         --slurpfile epochs "$work/epochs" --slurpfile record "$work/record" \
         --rawfile search_svg "$work/search.svg" --rawfile supernet_svg "$work/supernet.svg" \
@@ -136,7 +141,6 @@ main() {
     trap 'exit 130' INT
     trap 'exit 143' TERM
     read_run
-    lambda=$(sed -n 's/^lambda=//p' "$run/settings")
     draw_search
     draw_supernet
     draw_network

@@ -16,12 +16,20 @@ column||text|run||NAME|the table's column that is the score
 test-column||text|run||NAME|the table's column of test accuracies, for the report
 ||heading||||The search
 space||choice darts nas201|run|darts|SPACE|search space: darts or nas201
-policy||choice llm mutate random|run|llm|POLICY|who proposes: llm, mutate or random
+policy||choice llm mutate local random|run|llm|POLICY|who proposes: llm, or a rule: mutate, local or random
 lambda||integer 0 1000000|run|30|N|steps of self-evolution
 gamma||integer 0 1000000|run|20|N|steps of knowledge inspiration
+schedule||choice stages alternate|run|stages|HOW|the two kinds of steps one after the other, or in turn
+lineages||integer 1 1000|run||N|chains of self-evolution (1; with --seeds as many as those)
+seeds||path|run||FILE|genotypes to start from, instead of random ones
+patience||integer 0 1000000|call|0|N|end after N scored candidates without a new best; 0: never
 top|k|integer 1 65536|run|10|K|how many of the best the repository keeps
 draw||integer 1 65536|run||X|show X of those K, drawn at random; all without it
 seed||integer 0 999999999999|run|0|N|seed of all that is random
+EOT
+    rule_options
+    bound_options
+    cat <<'EOT'
 ||heading||||The supernet
 images||integer 0 999999999|run|0|N|first N training pictures, half of them to score; 0 for all
 score-images||integer 0 999999999|run|0|N|pictures that a candidate is scored on; 0 for all of that half
@@ -32,19 +40,11 @@ batch||integer 2 65536|run|64|N|pictures a step of training
 backend||choice auto ref cpu|call|auto|NAME|what computes: auto, ref or cpu
 threads||integer 0 1024|call|0|N|threads, 0 for all cores
 ||heading||||The model, as seki-propose(1) has it
-base-url||text|call||URL|root of an OpenAI-compatible API; else OPENAI_BASE_URL
-model||text|run||NAME|the model's name; else SEKI_MODEL
-key-file||path|call||FILE|file of mode 0600 with the API key; else OPENAI_API_KEY
-temperature||number|run||T|sampling temperature; without it the endpoint's own
-max-tokens||integer 1 1000000000|run||N|length of one reply
-format||choice schema text|run|schema|FORMAT|replies: schema or text
-no-strategy||flag|run|no||do not ask for analysis and strategy
-prompts||path|run||DIR|folder of prompt templates of one's own
-attempts||integer 1 1000|run|4|N|requests spent on one candidate
-timeout||number|call||SECONDS|for one request
-connect-timeout||number|call||SECONDS|for its connection
-deadline||number|call||SECONDS|for all requests of one candidate and the waits between
-retry-delay||number|call||SECONDS|longest first wait after a failure
+EOT
+    model_options
+    cat <<'EOT'
+record||flag|call|no||keep all requests and replies, whole
+replay||path|call||FILE|answer from a file of such, with no network
 ||heading||||Messages
 EOT
 }
@@ -77,6 +77,42 @@ check_settings() {
     if [ "$opt_policy" = llm ] && [ -z "$opt_model" ]; then
         opt_model=${SEKI_MODEL-} # so that the run keeps to one model
     fi
+    take_seeds
+}
+
+# ---- Starts --------------------------------------------------------------------------------
+
+MAX_SEEDS=1000
+
+# Sets seeds, the starts as records, from the file that --seeds names, and with them the number of
+# lineages. Once something was made with them they are those of the run folder.
+take_seeds() {
+    seeds=
+    if [ -n "$opt_seeds" ] && [ "$settled" = no ]; then
+        [ -r "$opt_seeds" ] || die 2 "$opt_seeds is not there, or cannot be read"
+        [ "$given_seeds$given_lineages" != yesno ] || opt_lineages=
+        read_seeds || exit $?
+    fi
+    [ -n "$opt_lineages" ] || opt_lineages=$(printf '%s' "$seeds" | grep -c . || :)
+    [ "$opt_lineages" -gt 0 ] || opt_lineages=1
+}
+
+# A line of the file gives one line here, so that a wrong one is told by its number.
+read_seeds() {
+    genotypes=$(jq -cR '(try fromjson catch null) as $record
+        | if $record | type == "object" then $record | {genotype} + if .space then {space} else {} end
+          else {genotype: .} end' <"$opt_seeds") || die 2 "$opt_seeds cannot be read"
+    count=$(printf '%s' "$genotypes" | grep -c .)
+    if [ "$count" -eq 0 ] || [ "$count" -gt "$MAX_SEEDS" ]; then
+        wrong_use "--seeds $opt_seeds: 1 to $MAX_SEEDS lines are needed, a genotype each, and there are $count"
+    fi
+    wrong=$(printf '%s\n' "$genotypes" |
+        seki-propose --policy mutate --space "$opt_space" --seed 0 --quiet 2>/dev/null |
+        jq -nr 'first(inputs | select(.error.code != "unscored")
+            | "\(input_line_number): \(.error.message | sub("^[^:]*:[0-9]+: "; ""))")')
+    [ -z "$wrong" ] || wrong_use "--seeds $opt_seeds:$wrong"
+    seeds=$(printf '%s\n' "$genotypes" | seki-eval --cost --quiet |
+        jq -c '{space, genotype, id, proposer: {policy: "seed"}}') || die 3 'the seeds could not be read'
 }
 
 has_results() {
@@ -86,6 +122,7 @@ has_results() {
 
 # Settings are written once; as long as nothing was made with them, they may be mended.
 open_run() {
+    settled=no
     if [ -e "$run" ] && [ ! -d "$run" ]; then
         die 2 "$run is no folder; name another for the run"
     elif [ ! -e "$run/settings" ]; then
@@ -97,48 +134,108 @@ open_run() {
         mkdir -p -- "$run" || die 3 "$run cannot be made"
     fi
     lock_folder "$run"
-    settled=no
     if [ -e "$run/settings" ]; then
         ! has_results || settled=yes
         read_settings "$run/settings"
         check_settings
     fi
-    [ "$settled" = yes ] || write_settings "$run/settings"
+    if [ "$settled" = no ]; then
+        write_settings "$run/settings"
+        [ -z "$seeds" ] || printf '%s\n' "$seeds" | put_file "$run/seeds.jsonl" || exit 3
+    fi
     make_pipes "$run"
-    for file in proposals candidates; do
+    open_files
+    count_starts
+    steps=$((starts + opt_lambda + opt_gamma))
+    # What a machine that goes down takes is remade in a moment, where no model and no supernet works.
+    quick=no
+    [ -z "$opt_table" ] || [ "$opt_policy" = llm ] || quick=yes
+}
+
+open_files() {
+    set -- proposals candidates
+    if [ "$opt_policy" = llm ]; then
+        set -- "$@" requests
+        [ "$opt_record" = no ] || set -- "$@" exchanges
+    fi
+    for file; do
         : >>"$run/$file.jsonl" || die 3 "$run/$file.jsonl cannot be written"
         repair "$run/$file.jsonl"
     done
-    steps=$((1 + opt_lambda + opt_gamma))
+}
+
+# ---- Steps and lineages ----------------------------------------------------------------------
+
+count_starts() { # sets seed_count, starts
+    seed_count=0
+    if [ -n "$opt_seeds" ]; then
+        [ -s "$run/seeds.jsonl" ] || die 2 "$run/seeds.jsonl is missing; put it back, or name another folder"
+        seed_count=$(wc -l <"$run/seeds.jsonl")
+    fi
+    starts=$opt_lineages
+    [ "$starts" -ge "$seed_count" ] || starts=$seed_count
+}
+
+# locate STEP: sets kind (start, evolution, inspiration), its number from 1 on, and the lineage that
+# it belongs to, which inspiration has none of.
+locate() {
+    lineage=
+    position=$(($1 - starts))
+    if [ "$position" -lt 0 ]; then
+        kind=start number=$(($1 + 1)) lineage=$(($1 % opt_lineages))
+        return
+    fi
+    turns=0
+    if [ "$opt_schedule" = alternate ]; then
+        turns=$opt_lambda
+        [ "$turns" -le "$opt_gamma" ] || turns=$opt_gamma
+    fi
+    if [ "$position" -lt $((2 * turns)) ]; then
+        kind=evolution number=$((position / 2 + 1))
+        [ $((position % 2)) -eq 0 ] || kind=inspiration
+    elif [ "$position" -lt $((turns + opt_lambda)) ]; then
+        kind=evolution number=$((position - turns + 1))
+    else
+        kind=inspiration number=$((position - opt_lambda + 1))
+    fi
+    [ "$kind" = inspiration ] || lineage=$(((number - 1) % opt_lineages))
 }
 
 # ---- Where the run is ----------------------------------------------------------------------
 
-# Sets step (the next), current (the record that evolution goes on from), scored, best.
+# Sets step (the next), scored, best, stale (scored ones since then), last (the last scored record),
+# pending, and in .pipes the current one of each lineage.
 find_place() {
+    step=0 scored=0 best=null stale=0 last='' pending=''
+    [ -s "$run/candidates.jsonl" ] || [ -s "$run/proposals.jsonl" ] || return 0
     for file in candidates proposals; do
         bad=$(bad_line "$run/$file.jsonl")
         [ -z "$bad" ] || die 2 "$run/$file.jsonl:$bad: this line is no record; mend it," \
             'or remove it and all after it'
     done
-    place=$(jq -nr --argjson lambda "$opt_lambda" '
-        reduce inputs as $c ({step: 0, current: 0, scored: 0, best: null, wrong: 0};
+    place=$(jq -nr '
+        reduce inputs as $c ({step: 0, last: 0, scored: 0, best: null, stale: 0, wrong: 0, lineages: {}};
             (if .wrong == 0 and $c.step != .step then .wrong = .step + 1 else . end)
             | .step += 1
             | if $c.score == null then . else
-                .scored += 1 | .best = ([.best, $c.score] | max)
-                | if $c.step <= $lambda then .current = .step else . end
+                .scored += 1 | .last = .step
+                | if .best == null or $c.score > .best then .best = $c.score | .stale = 0 else .stale += 1 end
+                | if $c.lineage | type == "number" then .lineages["\($c.lineage)"] = .step else . end
               end)
-        | "\(.step) \(.current) \(.scored) \(.best) \(.wrong)"' "$run/candidates.jsonl") ||
+        | "\(.step) \(.last) \(.scored) \(.best) \(.stale) \(.wrong)",
+          (.lineages | to_entries[] | "\(.key) \(.value)")' "$run/candidates.jsonl") ||
         die 2 "$run/candidates.jsonl: the steps cannot be counted; remove the file to begin anew"
-    read -r step current_line scored best wrong <<EOT
+    {
+        read -r step last_line scored best stale wrong
+        [ "$wrong" -eq 0 ] || die 2 "$run/candidates.jsonl:$wrong: it is not of step $((wrong - 1));" \
+            'remove this line and all after it'
+        while read -r lineage line_number; do
+            sed -n "${line_number}{p;q;}" "$run/candidates.jsonl" >"$pipes/current-$lineage"
+        done
+    } <<EOT
 $place
 EOT
-    [ "$wrong" -eq 0 ] || die 2 "$run/candidates.jsonl:$wrong: it is not of step $((wrong - 1));" \
-        'remove this line and all after it'
-    current=
-    [ "$current_line" -eq 0 ] || current=$(sed -n "${current_line}{p;q;}" "$run/candidates.jsonl")
-    printf '%s\n' "$current" >"$pipes/current"
+    [ "$last_line" -eq 0 ] || last=$(sed -n "${last_line}{p;q;}" "$run/candidates.jsonl")
     find_pending
 }
 
@@ -154,19 +251,24 @@ EOT
     [ "$pending_step" = "$step" ] || pending=
 }
 
+finished() {
+    [ "$step" -ge "$steps" ] || { [ "$opt_patience" -gt 0 ] && [ "$stale" -ge "$opt_patience" ]; }
+}
+
 # The repository lacks a candidate where a kill came between; merging again changes nothing else.
 mend_repository() {
     [ "$scored" -gt 0 ] || return 0
     jq -r 'select(.score != null) | "\(.step + 1)p"' "$run/candidates.jsonl" >"$pipes/scored"
-    sed -n -f "$pipes/scored" "$run/candidates.jsonl" | rank || exit $?
+    sed -n -f "$pipes/scored" "$run/candidates.jsonl" >"$pipes/record"
+    rank
 }
 
-rank() { # < RECORDS
-    seki-rank --repository "$run/repository.jsonl" --top "$opt_top" 3>&- 4<&- >/dev/null ||
-        case $? in
-        1 | 2) die 2 "$run/repository.jsonl is damaged; remove it, it is made again from the candidates" ;;
-        *) die 3 "$run/repository.jsonl could not be brought up to date" ;;
-        esac
+rank() { # the records in .pipes/record
+    seki-rank --repository "$run/repository.jsonl" --top "$opt_top" <"$pipes/record" \
+        3>&- 4<&- 5>&- 6<&- >/dev/null || case $? in
+    1 | 2) die 2 "$run/repository.jsonl is damaged; remove it, it is made again from the candidates" ;;
+    *) die 3 "$run/repository.jsonl could not be brought up to date" ;;
+    esac
 }
 
 # ---- The supernet --------------------------------------------------------------------------
@@ -200,18 +302,16 @@ with_eval() {
     "$@" --quiet
 }
 
-# A table or a column that is not there shows before anything is proposed.
-check_table() {
-    with_eval seki-eval </dev/null >/dev/null || end_with $? seki-eval
-}
-
 # One seki-eval serves the whole search; what goes in is on descriptor 3, what comes on 4. Neither
-# is for the other programs: seki-eval ends when the last writer of 3 has.
+# is for the other programs: seki-eval ends when the last writer of 3 has. A record with an error
+# comes back as it went: a table or a column that is not there shows before anything is proposed.
 start_eval() {
     mkfifo -- "$pipes/in" "$pipes/out" || die 3 "$pipes: pipes cannot be made"
     with_eval exec seki-eval <"$pipes/in" >"$pipes/out" &
     eval_process=$!
     exec 3>"$pipes/in" 4<"$pipes/out"
+    record='{"error": {"code": "none", "message": ""}}'
+    score
 }
 
 end_eval() {
@@ -230,47 +330,102 @@ score() { # sets $record
     end_with "$ended" seki-eval
 }
 
+# One jq looks at all scored records, through descriptors 5 and 6: it starts more slowly than it reads.
+# shellcheck disable=SC2016 # jq's variables
+LOOK='foreach inputs as $c ({best: $best, stale: $stale};
+        if $c.score == null then . elif .best == null or $c.score > .best then
+            {best: $c.score, stale: 0}
+        else .stale += 1 end;
+        def short: if . == null then "-" else . * 100 | round / 100 end;
+        "\($c.score | short) \(.best | short) \(.stale) \($c.error.code // "-")")'
+
+start_look() {
+    mkfifo -- "$pipes/records" "$pipes/looks" || die 3 "$pipes: pipes cannot be made"
+    jq -nr --unbuffered --argjson best "$best" --argjson stale "$stale" "$LOOK" \
+        <"$pipes/records" >"$pipes/looks" 3>&- 4<&- &
+    look_process=$!
+    exec 5>"$pipes/records" 6<"$pipes/looks"
+}
+
+look() { # sets score, short_best, stale, code
+    printf '%s\n' "$record" 2>/dev/null >&5
+    read -r score short_best stale code <&6 || die 3 'seki-eval gave what is no record'
+}
+
+end_look() {
+    exec 5>&- 6<&-
+    wait "$look_process"
+    look_process=
+}
+
 # ---- Proposals -----------------------------------------------------------------------------
 
-# propose POLICY STAGE: a record into the file `proposal`, $ended says how it went. The seed of a step
-# follows from the run's, so that a step comes out the same whenever it is done.
+# propose POLICY: a record into the file `proposal`, $ended says how it went. The seed of a step
+# follows from the run's, so that a step comes out the same whenever it is done. Rules know no stages:
+# they read the last scored record, and the others in candidates.jsonl.
 propose() {
     policy=$1
-    set -- --policy "$policy" --stage "$2" --space "$opt_space" --count 1 \
-        --seed $((opt_seed * 1000000 + step)) --seen "$run/candidates.jsonl" \
-        --format "$opt_format" --attempts "$opt_attempts"
-    if [ "$policy" != random ] && [ "$stage" = inspiration ]; then
-        set -- "$@" --repository "$run/repository.jsonl" --top "$opt_top"
-        [ -z "$opt_draw" ] || set -- "$@" --draw "$opt_draw"
-    fi
-    for name in base-url model key-file temperature max-tokens prompts timeout connect-timeout \
-        deadline retry-delay; do
-        variable_of "$name"
-        eval "value=\$opt_$variable"
-        [ -z "$value" ] || set -- "$@" "--$name" "$value"
-    done
-    [ "$opt_no_strategy" = no ] || set -- "$@" --no-strategy
+    set -- --policy "$policy" --space "$opt_space" --count 1 --seed $((opt_seed * 1000000 + step)) \
+        --seen "$run/candidates.jsonl"
+    passed_on=$bounds
+    case $policy in
+    mutate) passed_on="$rules $bounds" ;;
+    llm)
+        passed_on="$bounds $model"
+        set -- "$@" --ledger "$run/requests.jsonl"
+        if [ -n "$opt_replay" ]; then
+            set -- "$@" --replay "$opt_replay"
+        elif [ "$opt_record" = yes ]; then
+            set -- "$@" --record "$run/exchanges.jsonl"
+        fi
+        if [ "$kind" = inspiration ]; then
+            set -- "$@" --stage inspiration --repository "$run/repository.jsonl" --top "$opt_top"
+            [ -z "$opt_draw" ] || set -- "$@" --draw "$opt_draw"
+        fi
+        ;;
+    esac
     [ "$opt_quiet" = no ] || set -- "$@" --quiet
-    seki-propose "$@" <"$input" >"$pipes/proposal" 3>&- 4<&- &
+    with_options "$passed_on" exec seki-propose "$@" \
+        <"$input" >"$pipes/proposal" 3>&- 4<&- 5>&- 6<&- &
     child=$!
     await
 }
 
 # Options, prompts and endpoint are looked at before the supernet is trained, and nothing is asked.
 check_proposer() {
-    input=/dev/null stage=evolution
-    propose "$opt_policy" evolution
+    input=/dev/null kind=evolution
+    propose "$opt_policy"
     [ "$ended" -eq 0 ] || die "$ended" 'no candidate can be proposed with these settings'
 }
 
+# What a step is made from: the policy that draws at random is for those with nothing to begin with.
+choose_input() { # sets input, policy
+    input=/dev/null policy=random
+    case $opt_policy in
+    random) return ;;
+    llm)
+        if [ "$kind" = inspiration ]; then
+            [ "$scored" -eq 0 ] || policy=llm
+        elif [ -s "$pipes/current-$lineage" ]; then
+            input=$pipes/current-$lineage policy=llm
+        fi
+        ;;
+    *)
+        [ "$scored" -eq 0 ] || input=$pipes/last policy=$opt_policy
+        ;;
+    esac
+}
+
 next_proposal() {
-    input=/dev/null
-    if [ "$step" -eq 0 ] || { [ "$stage" = evolution ] && [ -z "$current" ]; } ||
-        { [ "$stage" = inspiration ] && [ "$scored" -eq 0 ]; }; then
-        propose random evolution
+    if [ "$kind" = start ] && [ "$step" -lt "$seed_count" ]; then
+        sed -n "$number{p;q;}" "$run/seeds.jsonl" >"$pipes/proposal"
+        ended=0
+    elif [ "$kind" = start ]; then
+        input=/dev/null
+        propose random
     else
-        [ "$stage" != evolution ] || [ "$opt_policy" = random ] || input=$pipes/current
-        propose "$opt_policy" "$stage"
+        choose_input
+        propose "$policy"
     fi
     case $ended in
     0) failed=false ;;
@@ -278,19 +433,27 @@ next_proposal() {
     2) die 2 "seki-propose cannot go on with these settings; 'seki search $run' goes on from here" ;;
     3)
         die 3 "no answer for step $step, which is not counted; 'seki search $run' goes on from here" \
-            'once the endpoint answers'
+            "once the endpoint answers${opt_max_tokens_total:+, or with a larger --max-tokens-total}${opt_max_cost:+, or with a larger --max-cost}"
         ;;
     *) end_with "$ended" seki-propose ;;
     esac
     IFS= read -r record <"$pipes/proposal" || die 3 'seki-propose gave no record'
-    record="{\"step\": $step, ${record#\{}"
-    append "$run/proposals.jsonl" "$record"
+    record="{\"step\": $step, ${lineage:+\"lineage\": $lineage, }${record#\{}"
+    keep proposals
 }
 
 # ---- Steps ---------------------------------------------------------------------------------
 
+keep() { # FILE: the record becomes a line of it
+    if [ "$quick" = no ]; then
+        append "$run/$1.jsonl" "$record"
+    else
+        printf '%s\n' "$record" >>"$run/$1.jsonl" || die 3 "$run/$1.jsonl cannot be written"
+    fi
+}
+
 take_step() {
-    if [ "$step" -le "$opt_lambda" ]; then stage=evolution; else stage=inspiration; fi
+    locate "$step"
     if [ -n "$pending" ]; then
         record=$pending failed=$pending_failed pending=
     else
@@ -301,41 +464,35 @@ take_step() {
         show_waiting scoring
         score
     fi
-    append "$run/candidates.jsonl" "$record"
-    summary=$(printf '%s\n' "$record" | jq -r --argjson best "$best" '
-        def short: if . == null then "-" else . * 100 | round / 100 end;
-        ([.score, $best] | max) as $best
-        | "\(.score | short) \($best | short) \($best) \(.error.code // "-")"') ||
-        die 3 'seki-eval gave what is no record'
-    read -r score short_best best code <<EOT
-$summary
-EOT
+    look
+    keep candidates
     if [ "$score" != - ]; then
-        printf '%s\n' "$record" | rank || exit $?
+        printf '%s\n' "$record" >"$pipes/record"
+        rank
         scored=$((scored + 1))
-        if [ "$stage" = evolution ]; then
-            current=$record
-            printf '%s\n' "$current" >"$pipes/current"
-        fi
+        printf '%s\n' "$record" >"$pipes/last"
+        [ -z "$lineage" ] || printf '%s\n' "$record" >"$pipes/current-$lineage"
     fi
     step=$((step + 1))
 }
 
 # ---- Progress ------------------------------------------------------------------------------
 
-place_of() { # STEP: sets $place
-    if [ "$1" -eq 0 ]; then
+place_of() { # sets $place for the step that was located
+    case $kind in
+    start)
         place='random start'
-    elif [ "$1" -le "$opt_lambda" ]; then
-        place="evolution $1/$opt_lambda"
-    else
-        place="inspiration $(($1 - opt_lambda))/$opt_gamma"
-    fi
+        [ "$number" -gt "$seed_count" ] || place='given start'
+        [ "$starts" -eq 1 ] || place="$place $number/$starts"
+        ;;
+    evolution) place="evolution $number/$opt_lambda" ;;
+    inspiration) place="inspiration $number/$opt_gamma" ;;
+    esac
 }
 
 show_waiting() { # WHAT
     [ "$terminal" = yes ] && [ "$opt_policy" = llm ] || [ -n "$opt_data" ] || return 0
-    place_of "$step"
+    place_of
     show "$place  $1${pace:+  $pace}"
 }
 
@@ -351,13 +508,13 @@ show_step() {
     else
         pace="$((each / 100)).$((each / 10 % 10))$((each % 10)) s a candidate  $time left"
     fi
-    place_of $((step - 1))
+    place_of
     place="$place  score $score"
     [ "$code" = - ] || place="$place ($code)"
     place="$place  best $short_best  $pace"
     if [ "$terminal" = yes ]; then
         show "seki: $place"
-    elif [ "$step" -eq $((opt_lambda + 1)) ] || [ "$step" -eq "$steps" ] || [ "$step" -eq 1 ] ||
+    elif [ "$step" -eq 1 ] || [ "$kind $number" = "evolution $opt_lambda" ] || finished ||
         [ $((clock - shown)) -ge 500 ]; then
         shown=$clock
         note "$place"
@@ -365,15 +522,30 @@ show_step() {
 }
 
 report_end() {
+    how="all $steps steps are done"
+    [ "$step" -ge "$steps" ] ||
+        how="ended after $step of $steps steps: the last $stale scored candidates brought no new best"
     if [ "$scored" -eq 0 ]; then
-        die 1 "$run: all $steps steps are done, and no candidate has a score; see candidates.jsonl"
+        die 1 "$run: $how, and no candidate has a score; see candidates.jsonl"
     fi
     summary=$(head -n 1 -- "$run/repository.jsonl" |
         jq -r '"best \(.score * 100 | round / 100) (\(.id))"')
-    note "$run: all $steps steps are done, $scored candidates scored, $summary"
+    note "$run: $how, $scored candidates scored, $summary"
 }
 
 # ---- The verb ------------------------------------------------------------------------------
+
+take_steps() {
+    start_look
+    [ -z "$last" ] || printf '%s\n' "$last" >"$pipes/last"
+    read_clock
+    started=$clock shown=$clock first_step=$step pace=
+    while ! finished; do
+        take_step
+        show_step
+    done
+    end_look
+}
 
 main() {
     take_command_line 'search RUN --data PATH | --table FILE --column NAME [OPTION ...]' \
@@ -382,22 +554,30 @@ option that is not given then is as it was.' "$@"
     need jq jq
     open_run
     find_place
-    if [ "$step" -lt "$steps" ]; then
-        mend_repository
+    mend_repository
+    if ! finished; then
+        name_options
         check_proposer
-        [ -z "$opt_table" ] || check_table
         [ -z "$opt_data" ] || train_supernet
         [ "$step" -eq 0 ] || note "$run: $step of $steps steps are done"
         start_eval
-        read_clock
-        started=$clock shown=$clock first_step=$step pace=
-        while [ "$step" -lt "$steps" ]; do
-            take_step
-            show_step
-        done
+        take_steps
         end_eval
-    else
-        mend_repository
     fi
     report_end
+}
+
+name_options() { # sets rules, bounds, model
+    names_of <<EOT
+$(rule_options)
+EOT
+    rules=$names
+    names_of <<EOT
+$(bound_options)
+EOT
+    bounds=$names
+    names_of <<EOT
+$(model_options)
+EOT
+    model=$names
 }
