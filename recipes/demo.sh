@@ -13,6 +13,10 @@ GAMMA=3
 TOP=5
 SEED=1
 
+# A small model makes nothing of long prompts; a hosted one is shown all that the search has found.
+EVIDENCE=full
+[ -n "${OPENAI_BASE_URL:-}" ] || EVIDENCE=none
+
 # The supernet.
 IMAGES=12000
 SCORE_IMAGES=1000
@@ -80,7 +84,7 @@ trap 'exit 143' TERM HUP
 
 say "search: a supernet, a random candidate, and $((LAMBDA + GAMMA)) that ${SEKI_MODEL:-a model} designs"
 seki search "$demo" --data "$pictures" --space "$SPACE" --policy llm --seed "$SEED" \
-    --lambda "$LAMBDA" --gamma "$GAMMA" -k "$TOP" --images "$IMAGES" --score-images "$SCORE_IMAGES" \
+    --lambda "$LAMBDA" --gamma "$GAMMA" -k "$TOP" --evidence "$EVIDENCE" --images "$IMAGES" --score-images "$SCORE_IMAGES" \
     --epochs "$SUPERNET_EPOCHS" --channels "$SUPERNET_CHANNELS" --layers "$SUPERNET_LAYERS"
 stop_model
 

@@ -1,54 +1,8 @@
 #!/usr/bin/env bats
-# seki-propose: rules, a model behind a mock endpoint (tests/mock/endpoint.py), and all that an endpoint does wrong.
+# seki-propose: rules, options, prompts, and what is made of a model's replies. What else an endpoint does
+# is in endpoint.bats, what it costs in money.bats.
 load helpers
-
-darts="Genotype(normal=[('sep_conv_3x3', 1), ('sep_conv_3x3', 0), ('sep_conv_3x3', 0), ('sep_conv_3x3', 1), ('sep_conv_3x3', 1), ('skip_connect', 0), ('skip_connect', 0), ('dil_conv_3x3', 2)], normal_concat=[2, 3, 4, 5], reduce=[('max_pool_3x3', 0), ('max_pool_3x3', 1), ('skip_connect', 2), ('max_pool_3x3', 1), ('max_pool_3x3', 0), ('skip_connect', 2), ('skip_connect', 2), ('max_pool_3x3', 1)], reduce_concat=[2, 3, 4, 5])"
-nas201='|skip_connect~0|+|none~0|avg_pool_3x3~1|+|nor_conv_1x1~0|none~1|skip_connect~2|'
-key=sk-marker-0123456789abcdef
-
-# start_endpoint STEP…: the mock endpoint, and the settings for it.
-start_endpoint() {
-    rm -f port requests.jsonl
-    touch requests.jsonl
-    python3 "$top/tests/mock/endpoint.py" port requests.jsonl "$@" > /dev/null 2>&1 3>&- &
-    endpoints="${endpoints-} $!"
-    local i
-    for ((i = 0; i < 200; i++)); do
-        [ -e port ] && break
-        sleep 0.05
-    done
-    port=$(cat port) || return
-    export OPENAI_BASE_URL=http://127.0.0.1:$port/v1 SEKI_MODEL=mock
-}
-
-teardown() {
-    local pid
-    for pid in ${endpoints-}; do
-        kill "$pid" 2> /dev/null || true
-        wait "$pid" 2> /dev/null || true
-    done
-}
-
-scored() { # genotype, score
-    jq -n -c --arg g "$1" --argjson s "${2:-80}" '{genotype: $g, score: $s, note: "own"}'
-}
-
-requests() { # how many the endpoint saw
-    wc -l < requests.jsonl | tr -d ' '
-}
-
-# propose STATUS [OPTION…]: one candidate from the scored DARTS record, with waits made short.
-propose() {
-    local expected=$1
-    shift
-    scored "$darts" > parent.jsonl
-    expect_status "$expected" seki-propose --seed 1 --retry-delay 0.01 "$@" parent.jsonl
-}
-
-# expect_json FILTER EXPECTED: what jq -c prints for the output.
-expect_json() {
-    expect_equal "$2" "$(jq -c "$1" <<< "$output")"
-}
+load endpoint
 
 # ---- Rules ----------------------------------------------------------------------------------
 
@@ -186,10 +140,9 @@ expect_json() {
 @test "the same seed sends the same requests" {
     start_endpoint same
     propose 0
-    mv requests.jsonl first
-    touch requests.jsonl
     propose 0
-    expect_equal "$(cat first)" "$(cat requests.jsonl)"
+    expect_equal 2 "$(requests)"
+    expect_equal 1 "$(jq -c .body requests.jsonl | sort -u | wc -l | tr -d ' ')"
 }
 
 @test "inspiration shows the best of the repository, draws X of the top k, and names them as parents" {
@@ -292,186 +245,35 @@ expect_json() {
     expect_json .error.code '"duplicate"'
 }
 
+@test "a model that stays with known architectures is led to an untried neighbour of the parent" {
+    start_endpoint same same same obey
+    propose 0 -n 2
+    expect_json .proposer.attempts $'1\n3'
+    expect_json .proposer.faults $'null\n["duplicate","duplicate"]'
+    # The schema of the last request admits one edge's untried operations, and else the parent's.
+    choices=$(tail -n 1 requests.jsonl | jq -c '[.body.response_format.json_schema.schema.properties.genotype |
+        .. | .enum? // empty | length] | sort')
+    expect_equal '[23,true]' "$(jq -c '[(map(select(. == 1)) | length), .[-1] > 1]' <<< "$choices")"
+    # As sets of (operation, input) of each node, 15 of the 16 edges are the parent's.
+    tail -n 1 <<< "$output" | cat parent.jsonl - > both
+    kept=$(jq -n '[inputs.genotype | [scan("\\(.(\\w+)., (\\d)\\)") | join(" ")] | [.[range(0; 16; 2):][:2]]] |
+        [range(8) as $node | .[0][$node] as $old | .[1][$node] | ($old - ($old - .)) | length] | add' both)
+    between 14 "$kept" 15 # 14 where a node's two edges were the same operation
+}
+
+@test "whatever the schema admits is a valid architecture" {
+    start_endpoint obey
+    propose 0 -n 40 --attempts 1
+    expect_json '.proposer.attempts' "$(printf '1\n%.0s' {1..40})"
+    scored "$nas201" > record
+    expect_status 0 seki-propose --seed 1 -n 20 record
+    expect_equal 20 "$(jq -r .id <<< "$output" | sort -u | wc -l | tr -d ' ')"
+}
+
 @test "the parent itself is a duplicate" {
     start_endpoint "say:$darts"
     propose 1 --attempts 2 --format text
     expect_json '[.error.code, .id == .parents[0]]' '["duplicate",true]'
-}
-
-# ---- Endpoints that will not do --------------------------------------------------------------
-
-@test "rate limits and server errors are waited out" {
-    start_endpoint 429 status:503 status:500 fine
-    propose 0
-    expect_json '.proposer | [.attempts, .prompt_tokens]' '[4,100]'
-    start_endpoint status:408 drop errorobject fine
-    propose 0
-    start_endpoint reset malformedbody badutf8 fine
-    propose 0
-    start_endpoint html:502 deep fine
-    propose 0
-}
-
-@test "Retry-After is waited for, in seconds and as a date" {
-    start_endpoint 429:1 fine
-    propose 0
-    expect_json '.proposer.seconds >= 1' true
-    start_endpoint 429:date fine
-    propose 0
-    expect_json '.proposer.seconds >= 1' true
-}
-
-@test "a wait that the deadline has no room for is not begun" {
-    start_endpoint 429:60 fine
-    begun=$SECONDS
-    propose 3 --deadline 5
-    [ $((SECONDS - begun)) -lt 5 ]
-    expect_json .error.code '"rate_limit"'
-    expect_in "$(jq -r .error.message <<< "$output")" 'the deadline of 5 s'
-    expect_equal 1 "$(requests)"
-}
-
-@test "silence and a reply that trickles in end at --timeout, and --deadline bounds all attempts" {
-    for step in stall trickle; do
-        start_endpoint "$step"
-        begun=$SECONDS
-        propose 3 --timeout 0.3 --attempts 3
-        expect_equal 3 "$(requests)"
-        expect_json .error.code '"timeout"'
-        [ $((SECONDS - begun)) -lt 5 ]
-    done
-    start_endpoint stall
-    begun=$SECONDS
-    propose 3 --timeout 30 --deadline 1
-    expect_equal 1 "$(requests)"
-    [ $((SECONDS - begun)) -lt 5 ]
-}
-
-@test "what no second request can mend is asked once, and ends the call with status 3" {
-    for case in status:401=unauthorized status:403=forbidden status:404=not_found html=html quota=quota \
-        redirect:1=redirect garbage=protocol; do
-        start_endpoint "${case%=*}"
-        propose 3 -n 5
-        expect_json .error.code "\"${case##*=}\""
-        expect_equal 1 "$(requests)"
-        expect_in "$stderr" "http://127.0.0.1:$port/v1/chat/completions"
-    done
-}
-
-@test "a web page is named as one, with the mend" {
-    start_endpoint html
-    propose 3
-    expect_in "$stderr" 'a web page answers there' '--base-url'
-}
-
-@test "a reply of 50 MB is cut off and not asked for again" {
-    start_endpoint huge fine
-    propose 1 -n 2
-    expect_json '.error.code' $'"too_large"\nnull'
-}
-
-@test "an endpoint that is down ends the call after --breaker candidates, with what was got on the output" {
-    start_endpoint fine status:503
-    propose 3 -n 10 --breaker 2 --attempts 3
-    expect_json '[.error.code, .proposer.attempts]' $'[null,1]\n["busy",3]\n["busy",3]'
-    expect_equal 7 "$(requests)"
-    expect_in "$stderr" 'no reply for 2 candidates in a row; nothing more is asked'
-}
-
-@test "a reply between failures keeps the breaker closed" {
-    start_endpoint status:503 fine status:503 fine status:503 fine
-    propose 1 -n 6 --breaker 2 --attempts 1
-    expect_json '.error.code' $'"busy"\nnull\n"busy"\nnull\n"busy"\nnull'
-}
-
-@test "a refused connection is status 3, and the message names the address without its secrets" {
-    start_endpoint fine
-    kill "${endpoints##* }"
-    wait "${endpoints##* }" 2> /dev/null || true
-    propose 3 --attempts 2 --base-url "http://user:hunter22@127.0.0.1:$port/v1?token=hunter22"
-    expect_in "$stderr" "http://127.0.0.1:$port/v1/chat/completions" 'check that the server runs'
-    [[ $stderr$output != *hunter22* ]]
-    expect_json '[.error.code, .proposer.attempts]' '["connect",2]'
-}
-
-@test "an endpoint that refuses response_format is asked for text, said once" {
-    start_endpoint refuse:response_format
-    propose 0 -n 3
-    expect_json '.proposer | [.format, .attempts]' $'["text",2]\n["text",1]\n["text",1]'
-    expect_equal 1 "$(grep -c 'refuses response_format' <<< "$stderr")"
-    expect_equal 4 "$(requests)"
-    expect_in "$(sed -n 2p requests.jsonl | jq -r '.body.messages[1].content')" 'Architecture: the new Genotype('
-}
-
-@test "an endpoint that refuses maxLength keeps the schema without it" {
-    start_endpoint refuse:maxLength
-    propose 0 -n 2
-    expect_json '.proposer | [.format, .attempts]' $'["schema",2]\n["schema",1]'
-}
-
-@test "an endpoint that refuses seed or max_tokens is met with what it takes" {
-    start_endpoint refuse:seed
-    propose 0
-    expect_equal '[null,"json_schema"]' "$(tail -n 1 requests.jsonl | jq -c '[.body.seed, .body.response_format.type]')"
-    start_endpoint refuse:max_tokens
-    propose 0 --max-tokens 50
-    expect_equal '[null,50]' "$(tail -n 1 requests.jsonl | jq -c '[.body.max_tokens, .body.max_completion_tokens]')"
-}
-
-@test "tokens that the endpoint does not tell are not made up" {
-    start_endpoint nousage
-    propose 0
-    expect_json '.proposer | [.attempts, .prompt_tokens, .completion_tokens]' '[1,null,null]'
-}
-
-@test "TLS is spoken and verified: a plain server behind https is refused once" {
-    start_endpoint fine
-    propose 3 --base-url "https://127.0.0.1:$port/v1"
-    expect_json '[.error.code, .proposer.attempts]' '["tls",1]'
-}
-
-# ---- The key --------------------------------------------------------------------------------
-
-@test "the key goes to the endpoint alone: no message, no record, no command line, no redirect" {
-    start_endpoint fine
-    aim=$port
-    mv requests.jsonl aim.jsonl
-    ln -s aim.jsonl first.jsonl
-    start_endpoint echo
-    OPENAI_API_KEY=$key propose 3
-    expect_equal "\"Bearer $key\"" "$(jq -c .authorization requests.jsonl)"
-    [[ $stderr$output != *"$key"* ]]
-    start_endpoint "redirect:$aim"
-    OPENAI_API_KEY=$key propose 3
-    [[ $stderr$output != *"$key"* ]]
-    [ ! -s aim.jsonl ]
-    start_endpoint stall:2 fine
-    printf '%s\n' "$key" > file
-    chmod 600 file
-    scored "$darts" | OPENAI_API_KEY=$key seki-propose --seed 1 --key-file file > out 2> err 3>&- &
-    pid=$!
-    while [ "$(requests)" -eq 0 ]; do sleep 0.05; done
-    run cat "/proc/$pid/cmdline"
-    [[ $output != *"$key"* ]]
-    wait "$pid"
-    expect_equal "" "$(grep -F "$key" out err)"
-}
-
-@test "a key file that others can read, that is empty or that is missing is wrong use" {
-    start_endpoint fine
-    echo "$key" > file
-    chmod 640 file
-    propose 2 --key-file file
-    expect_in "$stderr" 'file: ' '0640' 'chmod 600'
-    chmod 600 file
-    propose 0 --key-file file
-    expect_equal "\"Bearer $key\"" "$(jq -c .authorization requests.jsonl)"
-    : > file
-    propose 2 --key-file file
-    propose 2 --key-file missing
-    printf 'one\ntwo\n' > file
-    propose 2 --key-file file
-    [[ $stderr != *two* ]]
 }
 
 # ---- Wrong use --------------------------------------------------------------------------------

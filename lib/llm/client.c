@@ -207,6 +207,7 @@ int seki_client_start(struct seki_client *client, const struct seki_request *req
             return -1;
         }
     } else {
+        seki_response_free(&transfer->response);
         seki_recording_answer(client->recording, &request->place, request->text,
                               &transfer->response);
         transfer->done = true;

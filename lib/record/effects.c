@@ -193,7 +193,8 @@ static size_t take_out(const struct seki_effects *e, const struct seki_place *pl
         for (int k = 0; k < edges; k++)
             members[count++] = (struct member){taken[k], (uint32_t)i};
     }
-    qsort(members, count, sizeof *members, by_key);
+    if (count > 0) /* else there may be no array */
+        qsort(members, count, sizeof *members, by_key);
     return count;
 }
 

@@ -4,8 +4,10 @@
     endpoint.py PORT_FILE LOG STEP ...
 
 Binds a free port of 127.0.0.1, writes its number into PORT_FILE (whole, by renaming), and answers the
-n-th request by the n-th STEP, the last one for all that follow. Each request is a JSON line in LOG.
-The methods step_NAME of Reply are the steps; some take an argument after a colon, as 429:2.
+n-th request by the n-th STEP, the last one for all that follow. Each request is a JSON line in LOG as it
+comes: `at` in seconds, `open` requests under way with this one; and one in LOG.replies when its reply is
+out. The methods step_NAME of Reply are the steps; some take an argument after a colon, as 429:2. Requests
+below /NAME/STEP,STEP…/ are counted, and answered, apart from the others.
 """
 import email.utils
 import http.server
@@ -15,16 +17,14 @@ import random
 import socket
 import struct
 import sys
+import threading
 import time
 
 NAS201_EDGES = ("from_0_to_1", "from_0_to_2", "from_1_to_2", "from_0_to_3", "from_1_to_3", "from_2_to_3")
 NAS201_OPS = ("none", "skip_connect", "nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3")
 DARTS_OPS = ("max_pool_3x3", "avg_pool_3x3", "skip_connect", "sep_conv_3x3", "sep_conv_5x5",
              "dil_conv_3x3", "dil_conv_5x5")
-
-
-def nas201(draw):
-    return {edge: draw.choice(NAS201_OPS) for edge in NAS201_EDGES}
+FAULTS = ("status:500", "429", "reset", "malformedbody", "malformed", "empty")
 
 
 def nas201_text(cell):
@@ -55,19 +55,28 @@ def darts_text(cells):
 class Reply:
     """What a step does with one request."""
 
-    def __init__(self, handler, request, number, argument):
+    def __init__(self, handler, request, number):
         self.handler = handler
         self.request = request
-        self.argument = argument
+        self.number = number
+        self.argument = ""
         self.draw = random.Random(number)
+        self.nas201_ops = NAS201_OPS
         prompt = json.dumps(request.get("messages", ""))
         self.is_nas201 = "nor_conv_3x3" in prompt
         self.as_json = "response_format" in request
 
+    def take(self, step):
+        name, _, self.argument = step.partition(":")
+        getattr(self, "step_" + name)()
+
     # ---- Replies that are chat completions
 
     def architecture(self, draw=None):
-        return (nas201 if self.is_nas201 else darts)(draw or self.draw)
+        draw = draw or self.draw
+        if self.is_nas201:
+            return {edge: draw.choice(self.nas201_ops) for edge in NAS201_EDGES}
+        return darts(draw)
 
     def notation(self, draw=None):
         return (nas201_text if self.is_nas201 else darts_text)(self.architecture(draw))
@@ -78,13 +87,17 @@ class Reply:
                                "genotype": self.architecture(draw)})
         return "Analysis: Too few parameters.\nStrategy: Add convolutions.\nArchitecture: " + self.notation(draw)
 
-    def complete(self, content, finish="stop", usage=True, **message):
-        body = {"object": "chat.completion",
+    def body(self, content, finish="stop", usage=(100, 10), details=None, **message):
+        body = {"id": "chatcmpl-0", "object": "chat.completion",
                 "choices": [{"index": 0, "finish_reason": finish,
                              "message": {"role": "assistant", "content": content, **message}}]}
         if usage:
-            body["usage"] = {"prompt_tokens": 100, "completion_tokens": 10, "total_tokens": 110}
-        self.send(200, json.dumps(body))
+            body["usage"] = {"prompt_tokens": usage[0], "completion_tokens": usage[1],
+                             "total_tokens": sum(usage), **(details or {})}
+        return json.dumps(body)
+
+    def complete(self, content, **choice):
+        self.send(200, self.body(content, **choice))
 
     def send(self, status, body, content_type="application/json", **headers):
         body = body if isinstance(body, bytes) else body.encode()
@@ -106,8 +119,52 @@ class Reply:
     def step_same(self):
         self.complete(self.content(random.Random("same")))
 
+    def step_obey(self):
+        """Drawn among all that the request's schema admits."""
+        def instance(schema):
+            if schema["type"] == "object":
+                return {name: instance(member) for name, member in schema["properties"].items()}
+            return self.draw.choice(schema.get("enum", ["Some words."]))
+
+        schema = self.request["response_format"]["json_schema"]["schema"]
+        self.complete(json.dumps(instance(schema)))
+
     def step_nousage(self):
-        self.complete(self.content(), usage=False)
+        self.complete(self.content(), usage=None)
+
+    def step_usage(self):
+        """PROMPT,COMPLETION tokens, CACHED of them as OpenAI says it, HIT as DeepSeek does."""
+        prompt, completion, cached, hit = (self.argument.split(",") + ["", ""])[:4]
+        details = {"prompt_tokens_details": {"cached_tokens": int(cached)}} if cached else {}
+        if hit:
+            details["prompt_cache_hit_tokens"] = int(hit)
+        self.complete(self.content(), usage=(int(prompt), int(completion)), details=details)
+
+    def step_slow(self):
+        time.sleep(float(self.argument))
+        self.step_fine()
+
+    def step_late(self):
+        """WORD=SECONDS … STEP: as STEP, after so long where the question has WORD."""
+        *delays, step = self.argument.split()
+        for word, seconds in (delay.split("=") for delay in delays):
+            if word in self.request["messages"][1]["content"]:
+                time.sleep(float(seconds))
+        self.take(step)
+
+    def step_limit(self):
+        """requests or tokens,LEFT,RESET: a reply that tells its limits. RESET epoch+S or epochms+S is a
+        point in time."""
+        what, left, reset = self.argument.split(",")
+        unit, plus, seconds = reset.partition("+")
+        if plus:
+            at = time.time() + float(seconds)
+            reset = str(int(at * 1000) if unit == "epochms" else int(at))
+        self.send(200, self.body(self.content()), **{"x_ratelimit_remaining_" + what: left,
+                                                     "x_ratelimit_reset_" + what: reset})
+
+    def step_plain(self):
+        self.send(200, self.body(self.content()), self.argument or "text/plain")
 
     def step_say(self):
         self.complete(self.argument)
@@ -168,10 +225,16 @@ class Reply:
         self.send(int(self.argument or 200), "<!DOCTYPE html><title>Welcome</title>", "text/html")
 
     def step_echo(self):
-        self.fail(401, "wrong key: " + self.handler.headers.get("Authorization", ""))
+        """The key comes back: in the reply's body, a header and, with 200, what the model says."""
+        words = "wrong key: " + self.handler.headers.get("Authorization", "")
+        status = int(self.argument or 401)
+        if status == 200:
+            self.complete(words, reasoning_content=words)
+        else:
+            self.fail(status, words, X_Request_Id=words)
 
     def step_redirect(self):
-        self.send(307, "", Location="http://127.0.0.1:%s/v1/chat/completions" % self.argument)
+        self.send(307, "", Location="http://%s/v1/chat/completions" % self.argument)
 
     def step_refuse(self):
         """Refuses the part of the request that the argument names, while it is there."""
@@ -218,15 +281,37 @@ class Reply:
         time.sleep(float(self.argument or 30))
         self.handler.close_connection = True
 
-    def step_trickle(self):
+    def begin(self):
         self.handler.send_response(200)
         self.handler.send_header("Content-Length", "100000")
         self.handler.end_headers()
+
+    def step_trickle(self):
+        """A byte, and the next after so many seconds."""
+        self.begin()
         for _ in range(600):
             self.handler.wfile.write(b" ")
             self.handler.wfile.flush()
-            time.sleep(0.05)
+            time.sleep(float(self.argument or 0.05))
         self.handler.close_connection = True
+
+    def step_pause(self):
+        """Begins, and says no more."""
+        self.begin()
+        self.handler.wfile.write(b'{"choices": [')
+        self.handler.wfile.flush()
+        self.step_stall()
+
+    # ---- Mixtures
+
+    def step_flaky(self):
+        """Of each 10 requests exactly PERCENT / 10 fail, which ones and how drawn with a fixed seed; good
+        replies have no edge of `none`, with which many cells compute the same."""
+        ten = random.Random("flaky %d" % (self.number // 10))
+        fails = ten.sample(range(10), int(self.argument) // 10)
+        faults = [ten.choice(FAULTS) for _ in range(10)]
+        self.nas201_ops = NAS201_OPS[1:]
+        self.take(faults[self.number % 10] if self.number % 10 in fails else "fine")
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
@@ -235,18 +320,22 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def do_POST(self):
         server = self.server
         text = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-        number = server.requests
-        server.requests += 1
         request = json.loads(text)
-        with open(server.log, "a", encoding="utf-8") as log:
-            log.write(json.dumps({"path": self.path, "authorization": self.headers.get("Authorization"),
-                                  "body": request}) + "\n")
-        step, _, argument = server.steps[min(number, len(server.steps) - 1)].partition(":")
-        reply = Reply(self, request, number, argument)
+        part = self.path.split("/v1/")[0]
+        steps = part.split("/")[2].split(",") if part.count("/") == 2 else server.steps
+        with server.lock:
+            number = server.requests.get(part, 0)
+            server.requests[part] = number + 1
+            server.open += 1
+            server.write(server.log, {"at": time.monotonic(), "open": server.open, "path": self.path,
+                                      "authorization": self.headers.get("Authorization"), "body": request})
         try:
-            getattr(reply, "step_" + step)()
+            Reply(self, request, number).take(steps[min(number, len(steps) - 1)])
         except (BrokenPipeError, ConnectionResetError):
             self.close_connection = True
+        with server.lock:
+            server.open -= 1
+            server.write(server.log + ".replies", {"at": time.monotonic(), "number": number})
 
     do_GET = do_POST
 
@@ -263,6 +352,10 @@ class Handler(http.server.BaseHTTPRequestHandler):
 class Server(http.server.ThreadingHTTPServer):
     daemon_threads = True
 
+    def write(self, path, line):
+        with open(path, "a", encoding="utf-8") as log:
+            log.write(json.dumps(line) + "\n")
+
     def handle_error(self, request, client_address):
         if not isinstance(sys.exc_info()[1], OSError):
             super().handle_error(request, client_address)
@@ -274,7 +367,8 @@ def main():
         if not hasattr(Reply, "step_" + step.partition(":")[0]):
             sys.exit("endpoint.py: no step is called " + step)
     server = Server(("127.0.0.1", 0), Handler)
-    server.log, server.steps, server.requests = log, steps, 0
+    server.log, server.steps, server.requests, server.open = log, steps, {}, 0
+    server.lock = threading.Lock()
     with open(port_file + ".new", "w", encoding="ascii") as out:
         out.write(str(server.server_address[1]))
     os.rename(port_file + ".new", port_file)
