@@ -2,6 +2,7 @@
 # seki-propose and all that an endpoint does wrong: faults, requests at once, rate limits, the key.
 # shellcheck disable=SC2030,SC2031 # tests are subshells
 load helpers
+load table
 load endpoint
 
 # records SCORE…: a file of that name, with an architecture for each that differs in one edge.
@@ -249,23 +250,23 @@ TABLE
 }
 
 @test "records come out in the order of the input, in whatever order replies come" {
-    start_endpoint fine 'late:11.00=0.6 12.00=0.4 13.00=0.2 fine'
+    start_endpoint fine 'late:11:=0.6 12:=0.4 13:=0.2 fine'
     records 10 11 12 13 14 15
     expect_status 0 seki-propose --seed 1 --jobs 4 --evidence none records
     expect_equal "$(seki-eval --cost --quiet records | jq -r .id)" "$(jq -r '.parents[0]' <<< "$output")"
     # The endpoint's side: it answered the second record after the three that came after it.
     expect_equal '[10,14,13,12,11,15]' "$(jq -c -n --slurpfile asked requests.jsonl '
-        [inputs.number | $asked[.].body.messages[1].content | capture("score (?<score>1.)").score | tonumber]' \
+        [inputs.number | $asked[.].body.messages[1].content | capture("score (?<score>1.):").score | tonumber]' \
         requests.jsonl.replies)"
 }
 
 @test "of equal replies the one that is first in the output's order stays, though it came last" {
-    start_endpoint fine 'late:21.00=0.5 same' 'late:21.00=0.5 same' fine
+    start_endpoint fine 'late:21:=0.5 same' 'late:21:=0.5 same' fine
     records 20 21 22
     expect_status 0 seki-propose --seed 1 --jobs 3 --evidence none records
     expect_json .proposer.attempts $'1\n1\n2'
     expect_in "$(tail -n 1 requests.jsonl | jq -r '.body.messages | "\(.[1].content) \(.[-1].content)"')" \
-        'score 22.00' "$(sed -n 2p <<< "$output" | jq -r .id)" 'new architecture'
+        'score 22:' "$(sed -n 2p <<< "$output" | jq -r .id)" 'new architecture'
 }
 
 @test "what an endpoint refuses is learnt by one request, whatever --jobs says" {
@@ -368,26 +369,13 @@ TABLE
 
 # ---- Whole searches -------------------------------------------------------------------------
 
-# make_table: all of nas201 with a made-up score, in `table`.
-make_table() {
-    python3 -S - << 'PYTHON'
-import itertools
-worth = {"none": -3.1, "skip_connect": 1.3, "nor_conv_1x1": 2.9, "nor_conv_3x3": 4.7, "avg_pool_3x3": -1.1}
-with open("table", "w") as table:
-    table.write("arch\tscore\n")
-    for ops in itertools.product(worth, repeat=6):
-        score = 60 + sum(worth[op] * (1 + 0.17 * i) for i, op in enumerate(ops))
-        table.write("|%s~0|+|%s~0|%s~1|+|%s~0|%s~1|%s~2|\t%.3f\n" % (*ops, score))
-PYTHON
-}
-
 # search RUN OPTION…: on that table, with the model's endpoint.
 search() {
     seki search "$1" --table table --column score --space nas201 --policy llm --retry-delay 0.01 "${@:2}"
 }
 
 @test "a search with 30 % of replies failing scores all its candidates, for 1.6 requests each at most" {
-    make_table
+    make_table table
     start_endpoint flaky:30
     # One random start and 40 candidates of the model.
     measure expect_status 0 search run --lambda 26 --gamma 14 --seed 3 --attempts 8
@@ -405,7 +393,7 @@ search() {
 }
 
 @test "a recorded search replays to the same bytes, with no endpoint" {
-    make_table
+    make_table table
     start_endpoint flaky:30
     expect_status 0 search run --lambda 8 --gamma 5 --seed 3 --attempts 8 --price 1,2 --record
     stop_endpoint
@@ -425,7 +413,7 @@ watch_processes() {
 }
 
 @test "in a whole search the key appears in no file, no output and no command line" {
-    make_table
+    make_table table
     printf '%s\n' "$key" > key
     chmod 600 key
     for how in variable file; do

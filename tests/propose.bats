@@ -121,7 +121,7 @@ load endpoint
     expect_equal 1 "$(jq -r .parents[0] <<< "$output" | sort -u | wc -l | tr -d ' ')"
     body=$(head -n 1 requests.jsonl | jq -c .body)
     expect_equal '["system","user"]' "$(jq -c '[.messages[].role]' <<< "$body")"
-    expect_in "$(jq -r '.messages[1].content' <<< "$body")" 'score 80.00' \
+    expect_in "$(jq -r '.messages[1].content' <<< "$body")" 'score 80' \
         '"node_2": {"inputs": "0,1", "op_1": "sep_conv_3x3", "op_2": "sep_conv_3x3"}'
     expect_equal '["json_schema",true,["analysis","strategy","genotype"]]' \
         "$(jq -c '[.response_format.type, .response_format.json_schema.strict, .response_format.json_schema.schema.required]' <<< "$body")"
@@ -155,7 +155,7 @@ load endpoint
     expect_status 0 seki-propose --stage inspiration -r repository -k 2 --seed 1
     expect_json '.parents | length' 2
     content=$(jq -r '.body.messages[1].content' requests.jsonl)
-    expect_in "$content" '1. score 30.00' '2. score 20.00' 'The 2 architectures'
+    expect_in "$content" '1. score 30' '2. score 20' 'The 2 architectures'
     [[ $content != *'score 10.00'* ]]
     expect_status 0 seki-propose --stage inspiration -r repository -k 3 --draw 1 -n 12 --seed 1
     expect_equal 3 "$(jq -c .parents <<< "$output" | sort -u | wc -l | tr -d ' ')"
@@ -192,7 +192,7 @@ load endpoint
     echo 'Cells.' > prompts/darts-system.txt
     printf 'Score {{score}}.\n{{#strategy}}\nWhy?\n{{/strategy}}\n' > prompts/darts-evolution.txt
     propose 0 --prompts prompts
-    expect_equal '["Cells.\n","Score 80.00.\nWhy?\n"]' "$(jq -c '[.body.messages[].content]' requests.jsonl)"
+    expect_equal '["Cells.\n","Score 80.\nWhy?\n"]' "$(jq -c '[.body.messages[].content]' requests.jsonl)"
     printf 'One.\nThe {{scorr}}.\n' > prompts/darts-evolution.txt
     propose 2 --prompts prompts
     expect_in "$stderr" 'prompts/darts-evolution.txt:2: unknown placeholder {{scorr}}'

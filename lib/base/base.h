@@ -198,6 +198,8 @@ struct seki_output;
 struct seki_output *seki_output_open(struct seki_error *error);
 int seki_output_line(struct seki_output *output, const char *text, size_t length,
                      struct seki_error *error) SEKI_MUST_CHECK;
+/* Puts out what has been gathered for a regular file: what was paid for is not to be lost. */
+int seki_output_flush(struct seki_output *output, struct seki_error *error) SEKI_MUST_CHECK;
 bool seki_output_gone(const struct seki_output *output);
 /* Flushes and closes: a full disk shows here at the latest. Frees output either way. */
 int seki_output_close(struct seki_output *output, struct seki_error *error) SEKI_MUST_CHECK;

@@ -52,7 +52,7 @@ static int put(struct seki_output *output, const char *bytes, size_t count,
     return seki_fail_errno(error, "output", "standard output: cannot write");
 }
 
-static int flush(struct seki_output *output, struct seki_error *error)
+int seki_output_flush(struct seki_output *output, struct seki_error *error)
 {
     size_t used = output->used;
 
@@ -63,7 +63,7 @@ static int flush(struct seki_output *output, struct seki_error *error)
 static int gather(struct seki_output *output, const char *bytes, size_t count,
                   struct seki_error *error)
 {
-    if (count > CAPACITY - output->used && flush(output, error) < 0)
+    if (count > CAPACITY - output->used && seki_output_flush(output, error) < 0)
         return -1;
     if (count > CAPACITY)
         return put(output, bytes, count, error);
@@ -79,7 +79,7 @@ int seki_output_line(struct seki_output *output, const char *text, size_t length
         return 0;
     if (gather(output, text, length, error) < 0 || gather(output, "\n", 1, error) < 0)
         return -1;
-    return output->regular ? 0 : flush(output, error);
+    return output->regular ? 0 : seki_output_flush(output, error);
 }
 
 bool seki_output_gone(const struct seki_output *output)
@@ -92,7 +92,7 @@ bool seki_output_gone(const struct seki_output *output)
 
 int seki_output_close(struct seki_output *output, struct seki_error *error)
 {
-    int result = flush(output, error);
+    int result = seki_output_flush(output, error);
 
     /* Some file systems tell only at close that the disk was full. */
     if (close(STDOUT_FILENO) < 0 && result == 0 && !output->gone)

@@ -208,8 +208,8 @@ int seki_client_start(struct seki_client *client, const struct seki_request *req
         }
     } else {
         seki_response_free(&transfer->response);
-        seki_recording_answer(client->recording, &request->place, request->text,
-                              &transfer->response);
+        transfer->order = seki_recording_answer(client->recording, &request->place, request->text,
+                                                &transfer->response);
         transfer->done = true;
     }
     *client->last = transfer; /* in the order of their start */
@@ -217,13 +217,17 @@ int seki_client_start(struct seki_client *client, const struct seki_request *req
     return 0;
 }
 
+/* The first that is done; of recorded replies the one that came first when they were recorded: what
+ * is learnt of the endpoint is then learnt between the same requests. */
 static struct seki_transfer *find_done(struct seki_client *client)
 {
-    struct seki_transfer *transfer = client->transfers;
+    struct seki_transfer *found = NULL;
 
-    while (transfer != NULL && !transfer->done)
-        transfer = transfer->next;
-    return transfer;
+    for (struct seki_transfer *transfer = client->transfers; transfer != NULL;
+         transfer = transfer->next)
+        if (transfer->done && (found == NULL || transfer->order < found->order))
+            found = transfer;
+    return found;
 }
 
 void *seki_client_wait(struct seki_client *client, double seconds, int descriptor,

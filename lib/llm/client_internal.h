@@ -31,6 +31,7 @@ struct seki_transfer {
     struct seki_response response;
     size_t header_bytes;
     bool too_large, idle, done;
+    long order;              /* of a recorded reply: when it came */
     double begun, last_byte; /* monotonic clock; last_byte 0: none of the body has come */
     char words[CURL_ERROR_SIZE];
 };

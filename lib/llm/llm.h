@@ -130,8 +130,9 @@ struct seki_recording *seki_recording_open(const char *path, struct seki_error *
 int seki_recording_append(struct seki_recording *recording, const struct seki_place *place,
                           const char *request, const struct seki_response *response,
                           struct seki_error *error);
-/* Fills *response; a request that was not recorded has the cause SEKI_CAUSE_UNRECORDED. */
-void seki_recording_answer(struct seki_recording *recording, const struct seki_place *place,
+/* Fills *response; a request that was not recorded has the cause SEKI_CAUSE_UNRECORDED. Returns the
+ * place in the order in which replies came; of one that did not, the first. */
+long seki_recording_answer(struct seki_recording *recording, const struct seki_place *place,
                            const char *request, struct seki_response *response);
 const char *seki_recording_path(const struct seki_recording *recording);
 void seki_recording_free(struct seki_recording *recording);

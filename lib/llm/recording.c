@@ -324,7 +324,7 @@ static void answer_missing(const struct seki_place *place, struct seki_response 
              place->attempt, (unsigned long long)place->candidate, (unsigned long long)place->seed);
 }
 
-void seki_recording_answer(struct seki_recording *recording, const struct seki_place *place,
+long seki_recording_answer(struct seki_recording *recording, const struct seki_place *place,
                            const char *request, struct seki_response *response)
 {
     struct entry wanted = {.key = key_of(place, seki_hash_string(request))};
@@ -344,10 +344,11 @@ void seki_recording_answer(struct seki_recording *recording, const struct seki_p
     if (low == recording->count || recording->entries[low].key != wanted.key ||
         fseek(recording->file, recording->entries[low].offset, SEEK_SET) != 0) {
         answer_missing(place, response);
-        return;
+        return 0;
     }
     exchange = read_exchange(recording, &ended);
     if (exchange == NULL || !restore(exchange, request, response))
         answer_missing(place, response);
     json_decref(exchange);
+    return recording->entries[low].offset;
 }

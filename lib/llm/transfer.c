@@ -64,13 +64,16 @@ static size_t take_body(char *bytes, size_t size, size_t count, void *context)
 static size_t take_header(char *bytes, size_t size, size_t count, void *context)
 {
     struct seki_transfer *transfer = context;
+    struct timespec now;
 
     transfer->header_bytes += size * count;
     if (transfer->header_bytes > MAX_HEADERS) {
         transfer->too_large = true;
         return 0;
     }
-    seki_rate_header(&transfer->response.rate, bytes, size * count, (double)time(NULL));
+    clock_gettime(CLOCK_REALTIME, &now);
+    seki_rate_header(&transfer->response.rate, bytes, size * count,
+                     (double)now.tv_sec + (double)now.tv_nsec / 1e9);
     return size * count;
 }
 

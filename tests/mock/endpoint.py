@@ -59,6 +59,7 @@ class Reply:
         self.handler = handler
         self.request = request
         self.number = number
+        self.ended = False
         self.argument = ""
         self.draw = random.Random(number)
         self.nas201_ops = NAS201_OPS
@@ -99,6 +100,15 @@ class Reply:
     def complete(self, content, **choice):
         self.send(200, self.body(content, **choice))
 
+    def end(self):
+        """The request is no longer under way: before its reply is whole, or the next could come first."""
+        if not self.ended:
+            self.ended = True
+            server = self.handler.server
+            with server.lock:
+                server.open -= 1
+                server.write(server.log + ".replies", {"at": time.monotonic(), "number": self.number})
+
     def send(self, status, body, content_type="application/json", **headers):
         body = body if isinstance(body, bytes) else body.encode()
         handler = self.handler
@@ -108,6 +118,7 @@ class Reply:
         for name, value in headers.items():
             handler.send_header(name.replace("_", "-"), value)
         handler.end_headers()
+        self.end()
         handler.wfile.write(body)
 
     def fail(self, status, message, **headers):
@@ -329,13 +340,12 @@ class Handler(http.server.BaseHTTPRequestHandler):
             server.open += 1
             server.write(server.log, {"at": time.monotonic(), "open": server.open, "path": self.path,
                                       "authorization": self.headers.get("Authorization"), "body": request})
+        reply = Reply(self, request, number)
         try:
-            Reply(self, request, number).take(steps[min(number, len(steps) - 1)])
+            reply.take(steps[min(number, len(steps) - 1)])
         except (BrokenPipeError, ConnectionResetError):
             self.close_connection = True
-        with server.lock:
-            server.open -= 1
-            server.write(server.log + ".replies", {"at": time.monotonic(), "number": number})
+        reply.end()
 
     do_GET = do_POST
 

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/random.h> /* getrandom, of Linux; POSIX.1-2008 has no such call */
 #include <sys/stat.h>
+#include <time.h>
 
 /* English and names of operations have 3.1 to 4.5 bytes a token with the tokenizers that were
  * looked at; a reply that says its tokens corrects this upwards. */
@@ -25,6 +26,7 @@ struct budget {
     char id[17]; /* of this call, in the names of its requests */
     unsigned long requests;
     double tokens, cost; /* of requests that ended */
+    double not_before;   /* the wall clock's seconds since 1970: limits that some call has met */
     double tokens_a_byte;
     struct open_request *open;
     size_t open_count, open_capacity;
@@ -48,6 +50,8 @@ int budget_price(struct budget_settings *settings, struct seki_error *error)
     settings->price_in = settings->price_out = settings->price_cached = NAN;
     if (at == NULL)
         return 0;
+    if (strspn(at, "0123456789.,") != strlen(at))
+        at = ""; /* strtod takes more: signs, hexadecimal, blanks */
     while (count < 3) {
         char *end;
 
@@ -83,6 +87,15 @@ double budget_cost(const struct budget *budget, double prompt, double cached, do
 double budget_estimate(const struct budget *budget, double prompt_bytes)
 {
     return ceil(prompt_bytes * budget->tokens_a_byte) + PROMPT_EXTRA;
+}
+
+/* Seconds since 1970: the monotonic clock means nothing to another call. */
+static double wall_clock(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_REALTIME, &now);
+    return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
 }
 
 static double zero_if_unknown(double value)
@@ -142,6 +155,7 @@ static int count_line(struct budget *budget, const json_t *line, struct seki_err
     if (json_object_get(line, "cause") == NULL)
         return open_request(budget, name, number_in(line, "most_tokens"),
                             number_in(line, "most_cost"), error);
+    budget->not_before = fmax(budget->not_before, number_in(line, "not_before"));
     close_request(budget, name);
     budget->tokens += prompt + number_in(line, "completion_tokens");
     budget->cost += number_in(line, "cost");
@@ -178,7 +192,7 @@ static int catch_up(struct budget *budget, struct seki_error *error)
 /* A line into the ledger and into the sums. Takes over `line`, which may be NULL. */
 static int write_line(struct budget *budget, json_t *line, struct seki_error *error)
 {
-    char *text = line == NULL ? NULL : json_dumps(line, JSON_REAL_PRECISION(12));
+    char *text = line == NULL ? NULL : json_dumps(line, JSON_REAL_PRECISION(13));
     int result = -1;
 
     if (text == NULL)
@@ -340,7 +354,7 @@ static struct seki_usage guess_usage(const struct budget *budget, const struct r
 }
 
 int budget_settle(struct budget *budget, struct reservation *reservation, int attempt,
-                  const struct seki_response *response, const struct seki_usage *usage,
+                  const struct seki_response *response, const struct seki_usage *usage, double wait,
                   struct seki_error *error)
 {
     bool known = usage != NULL && usage->prompt_tokens >= 0 && usage->completion_tokens >= 0;
@@ -363,5 +377,15 @@ int budget_settle(struct budget *budget, struct reservation *reservation, int at
         json_object_set_new(line, "estimated", json_true());
     if (!isnan(cost))
         json_object_set_new(line, "cost", json_real(cost));
+    if (wait > 0)
+        json_object_set_new(line, "not_before", json_real(wall_clock() + wait));
     return write_line(budget, line, error);
+}
+
+int budget_wait(struct budget *budget, double *wait, struct seki_error *error)
+{
+    if (budget->file != NULL && catch_up(budget, error) < 0)
+        return -1;
+    *wait = fmax(budget->not_before - wall_clock(), 0);
+    return 0;
 }

@@ -47,10 +47,13 @@ enum budget_answer {
 /* Before a request; max_tokens: of its reply, 0: unknown. */
 enum budget_answer budget_take(struct budget *budget, double prompt_bytes, long max_tokens,
                                struct reservation *reservation, struct seki_error *error);
-/* After it. usage: of a completion that came, or NULL. */
+/* After it. usage: of a completion that came, or NULL; wait: seconds for which the endpoint's
+ * limits let no other request out. */
 int budget_settle(struct budget *budget, struct reservation *reservation, int attempt,
-                  const struct seki_response *response, const struct seki_usage *usage,
+                  const struct seki_response *response, const struct seki_usage *usage, double wait,
                   struct seki_error *error);
+/* Seconds for which limits that other calls on the ledger have met let no request out. */
+int budget_wait(struct budget *budget, double *wait, struct seki_error *error);
 
 /* Of these tokens, in the price's unit; NaN without a price. */
 double budget_cost(const struct budget *budget, double prompt, double cached, double completion);

@@ -48,10 +48,10 @@ static void print_effect(struct seki_buffer *text, enum seki_space space,
     const struct seki_edge *edge = &effect->edge;
 
     if (space == SEKI_NAS201)
-        show_line(text, "- from_%d_to_%d %s: %+.2f (%zu)", edge->input, edge->node,
+        show_line(text, "- from_%d_to_%d %s: %+.3g (%zu)", edge->input, edge->node,
                   seki_op_name(edge->op), effect->mean, effect->pairs);
     else
-        show_line(text, "- %s node %d from %d %s: %+.2f (%zu)",
+        show_line(text, "- %s node %d from %d %s: %+.3g (%zu)",
                   effect->cell == SEKI_NORMAL ? "normal" : "reduce", edge->node, edge->input,
                   seki_op_name(edge->op), effect->mean, effect->pairs);
 }
@@ -120,15 +120,15 @@ static int select_past(const struct run *run, enum seki_space space, double sign
 
 struct promise {
     struct seki_change change;
-    double gain; /* by the effects; 0 where they say nothing */
-    int index;   /* of the neighbour */
+    double gain; /* by the effects; 0 where they say nothing. Of equals the id, a hash, decides */
+    char id[SEKI_ID_LENGTH + 1];
 };
 
 static int compare_promises(const void *a, const void *b)
 {
     const struct promise *x = a, *y = b;
 
-    return x->gain != y->gain ? (x->gain < y->gain) - (x->gain > y->gain) : x->index - y->index;
+    return x->gain != y->gain ? (x->gain < y->gain) - (x->gain > y->gain) : strcmp(x->id, y->id);
 }
 
 /* Of few pairs less is believed: as if there were FEW more that show no difference. */
@@ -164,13 +164,13 @@ static int show_neighbours_of(struct run *run, const struct past *best,
             continue;
         promise->gain = effect_of(effects, promise->change.cell, &promise->change.after) -
                         effect_of(effects, promise->change.cell, &promise->change.before);
-        promise->index = i;
+        memcpy(promise->id, id, sizeof id);
         count++;
     }
     qsort(promises, (size_t)count, sizeof *promises, compare_promises);
     seki_genotype_print(&best->genotype, genotype);
     if (count > 0)
-        show_line(text, "%s (%.2f)", genotype, best->score);
+        show_line(text, "%s (%.4g)", genotype, best->score);
     for (int i = 0; i < count && i < SHOWN_NEIGHBOURS; i++) {
         show_change(best->genotype.space, &promises[i].change, words, sizeof words);
         show_line(text, "- %s", words);
@@ -183,7 +183,10 @@ static int show_neighbours(struct run *run, struct evidence *evidence,
                            const struct seki_effects *effects, struct seki_error *error)
 {
     struct past best[SHOWN_BEST];
-    int count = select_past(run, evidence->space, 1, SHOWN_BEST, best);
+    int count = 0;
+
+    if (seki_effects_count(effects) > 0) /* else nothing says which are promising */
+        count = select_past(run, evidence->space, 1, SHOWN_BEST, best);
 
     for (int i = 0; i < count; i++)
         if (show_neighbours_of(run, &best[i], effects, &evidence->neighbours, error) < 0)
@@ -203,7 +206,7 @@ static void show_worst(const struct run *run, struct evidence *evidence)
     count = select_past(run, evidence->space, -1, SHOWN_WORST, worst);
     for (int i = 0; i < count; i++) {
         seki_genotype_print(&worst[i].genotype, genotype);
-        show_line(&evidence->worst, "- %.2f: %s", worst[i].score, genotype);
+        show_line(&evidence->worst, "- %.4g: %s", worst[i].score, genotype);
     }
 }
 

@@ -47,7 +47,7 @@ static void print_candidates(struct seki_buffer *out, const struct parent *paren
 
         seki_genotype_print(&parents[i].genotype, genotype);
         print_metrics(parents[i].record, metrics, sizeof metrics);
-        seki_buffer_printf(out, "%d. score %.2f%s%s%s: %s\n", i + 1, parents[i].score,
+        seki_buffer_printf(out, "%d. score %.4g%s%s%s: %s\n", i + 1, parents[i].score,
                            *metrics ? " (" : "", metrics, *metrics ? ")" : "", genotype);
     }
 }
@@ -100,7 +100,7 @@ static void show_try(struct seki_buffer *text, const struct past *from, const st
     }
     if (count > SHOWN_CHANGES)
         snprintf(words + length, sizeof words - length, "; and %d more", count - SHOWN_CHANGES);
-    show_line(text, "- %s: %.2f -> %.2f (%+.2f)", count > 0 ? words : "another notation",
+    show_line(text, "- %s: %.4g -> %.4g (%+.3g)", count > 0 ? words : "another notation",
               from->score, to->score, to->score - from->score);
 }
 
@@ -172,7 +172,7 @@ static int fill_candidates(struct run *run, struct shown *shown, const struct pa
 {
     if (run->stage == EVOLUTION) {
         seki_genotype_print(&parents[0].genotype, shown->genotype);
-        snprintf(shown->score, sizeof shown->score, "%.2f", parents[0].score);
+        snprintf(shown->score, sizeof shown->score, "%.4g", parents[0].score);
         print_metrics(parents[0].record, shown->metrics, sizeof shown->metrics);
         show_lineage(run, &parents[0], shown);
         return 0;

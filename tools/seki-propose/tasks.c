@@ -39,6 +39,27 @@ static void stop_spending(struct run *run, struct task *task, const struct seki_
     task->state = TASK_IS_DONE;
 }
 
+/* Seconds for which the endpoint's rate limits let no request of so many tokens out. */
+static int look_at_limits(struct run *run, double tokens, double *limit, struct seki_error *error)
+{
+    double others;
+
+    *limit = 0;
+    if (run->settings.replay != NULL)
+        return 0;
+    if (budget_wait(run->budget, &others, error) < 0)
+        return -1;
+    *limit = fmax(seki_limits_wait(&run->limits, seki_clock(), tokens, MAX_WAIT),
+                  fmin(others, MAX_WAIT));
+    if (*limit > TOLD_WAIT && run->in_flight == 0 &&
+        seki_clock() + *limit > run->told + TOLD_WAIT) {
+        run->told = seki_clock() + *limit;
+        seki_log_note(&run->log, "%s: waits %.0f s for its rate limit",
+                      seki_client_url(run->client), ceil(*limit));
+    }
+    return 0;
+}
+
 /* Sends the request that the task has, where limits and budget let it. *wait: seconds until it may
  * be tried again. */
 static int try_send(struct run *run, struct task *task, double *wait, struct seki_error *error)
@@ -49,16 +70,9 @@ static int try_send(struct run *run, struct task *task, double *wait, struct sek
 
     request.length = length;
     tokens = budget_estimate(run->budget, (double)bytes) + (double)run->settings.max_tokens;
-    limit = run->settings.replay != NULL
-                ? 0
-                : seki_limits_wait(&run->limits, seki_clock(), tokens, MAX_WAIT);
+    if (look_at_limits(run, tokens, &limit, error) < 0)
+        return -1;
     if (limit > 0) {
-        if (limit > TOLD_WAIT && run->in_flight == 0 &&
-            seki_clock() + limit > run->told + TOLD_WAIT) {
-            run->told = seki_clock() + limit;
-            seki_log_note(&run->log, "%s: waits %.0f s for its rate limit",
-                          seki_client_url(run->client), ceil(limit));
-        }
         *wait = fmin(*wait, limit);
         return 0;
     }
@@ -92,6 +106,7 @@ static int keep_response(struct run *run, struct task *task, const struct seki_r
     struct seki_place place = {.seed = run->settings.seed,
                                .candidate = task->number,
                                .attempt = seki_chat_attempt(task->chat)};
+    double wait = 0;
     size_t length;
 
     if (run->settings.recording != NULL &&
@@ -99,10 +114,14 @@ static int keep_response(struct run *run, struct task *task, const struct seki_r
                               response, error) < 0)
         return -1;
     seki_chat_receive(task->chat, response);
-    if (run->settings.replay == NULL)
+    if (run->settings.replay == NULL) {
         seki_limits_learn(&run->limits, response, seki_clock(), MAX_WAIT);
+        wait = seki_limits_wait(&run->limits, seki_clock(),
+                                task->reservation.prompt_tokens + (double)run->settings.max_tokens,
+                                MAX_WAIT);
+    }
     return budget_settle(run->budget, &task->reservation, place.attempt, response,
-                         seki_chat_usage(task->chat), error);
+                         seki_chat_usage(task->chat), wait, error);
 }
 
 /* Waits for the next response. */

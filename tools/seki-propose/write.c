@@ -99,6 +99,8 @@ int write_candidate(struct run *run, const struct candidate *candidate, struct s
 
     if (record != NULL && fill(run, record, candidate, error) == 0)
         result = write_record(run, record, error);
+    if (result == 0 && candidate->chat != NULL)
+        result = seki_output_flush(run->output, error);
     run->written++;
     seki_record_free(record);
     return result;
