@@ -180,10 +180,13 @@ TABLE
     expect_equal '[null,50]' "$(tail -n 1 requests.jsonl | jq -c '[.body.max_tokens, .body.max_completion_tokens]')"
 }
 
-@test "tokens that the endpoint does not tell are not made up" {
+@test "tokens that the endpoint does not tell are marked as estimated" {
     start_endpoint nousage
     propose 0
-    expect_json '.proposer | [.attempts, .prompt_tokens, .completion_tokens]' '[1,null,null]'
+    expect_json '.proposer | [.attempts, .estimated, .prompt_tokens > 100, .completion_tokens > 10]' '[1,true,true,true]'
+    start_endpoint fine
+    propose 0
+    expect_json .proposer.estimated null
 }
 
 @test "TLS is spoken and verified: a plain server behind https is refused once" {

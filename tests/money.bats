@@ -47,7 +47,71 @@ used_cost() {
     expect_json '.proposer.cost * 1e6 | round' 400
     start_endpoint nousage
     expect_status 0 ask --price 1,2
-    expect_json .proposer.cost null
+    expect_json '.proposer | [.estimated, .cost > 0, .prompt_tokens > 100]' '[true,true,true]'
+}
+
+@test "what thinking is billed in the total alone counts as the reply's" {
+    start_endpoint usage:800,100,,,9000
+    propose 0
+    expect_json '.proposer | [.prompt_tokens, .completion_tokens]' '[800,8200]'
+}
+
+@test "an endpoint that bills more than it was allowed is told once, and its longest reply is reckoned with" {
+    start_endpoint usage:800,30000,0
+    scored "$nas201" > parent.jsonl
+    expect_status 3 seki-propose --seed 1 --jobs 16 -n 40 --price 1,10 --max-cost 1 --ledger ledger parent.jsonl
+    expect_equal 1 "$(grep -c 'although the request allowed 4096' <<< "$stderr")"
+    expect_equal true "$(jq -s 'map(.cost // 0) | add | . > 0.3 and . <= 1' ledger)"
+}
+
+@test "requests made without a price count at the price of a later call" {
+    start_endpoint usage:1000,200,0
+    scored "$nas201" > parent.jsonl
+    expect_status 0 seki-propose --seed 1 -n 5 --ledger ledger parent.jsonl
+    expect_equal null "$(jq -s 'map(.cost) | max' ledger)"
+    before=$(requests)
+    expect_status 3 seki-propose --seed 2 --price 1000,1000 --max-cost 6 --ledger ledger parent.jsonl
+    expect_in "$stderr" 'the budget is spent: 6 are paid'
+    expect_equal "$before" "$(requests)"
+}
+
+@test "a run begun without a budget and gone on with one replays, with either" {
+    start_endpoint fine
+    propose 0 -n 2 --record exchanges
+    mv exchanges first
+    propose 0 -n 2 --record exchanges --max-tokens-total 100000
+    cat first exchanges > all
+    printf '%s\n' "$output" > recorded
+    for budget in '' '--max-tokens-total 100000'; do
+        # shellcheck disable=SC2086 # one option or none
+        propose 0 -n 2 --replay all $budget
+        expect_equal "$(cat recorded)" "$output"
+    done
+}
+
+@test "--record and --replay exclude each other, and a recording's cut last line is passed over" {
+    start_endpoint fine
+    propose 0 --record exchanges
+    expect_equal 1 "$(wc -l < exchanges)"
+    printf '%s\n' "$output" > recorded
+    propose 2 --record other --replay exchanges
+    expect_in "$stderr" '--record and --replay exclude each other'
+    head -c 100 exchanges >> exchanges
+    propose 0 --replay exchanges
+    expect_equal "$(cat recorded)" "$output"
+}
+
+@test "a standard input or output that is closed is status 3, before anything is paid" {
+    start_endpoint fine
+    scored "$nas201" > parent.jsonl
+    closed=0
+    seki-propose --seed 1 parent.jsonl >&- 2> message || closed=$?
+    expect_equal 3 "$closed"
+    expect_in "$(cat message)" 'standard output'
+    closed=0
+    timeout 10 seki-propose --seed 1 <&- > output 2> message || closed=$?
+    expect_equal 3 "$closed"
+    expect_equal 0 "$(requests)"
 }
 
 @test "a price that is none is wrong use, and so is a bound on cost without a price" {
@@ -356,14 +420,15 @@ estimate() {
 
 @test "the noise of scores is that of --noise, or of architectures that were scored again" {
     start_endpoint fine
-    { scored "$nas201" 70 && scored "$nas201" 71; } > seen
+    for score in 70 71 70 71 70 71; do scored "$nas201" "$score"; done > seen
+    head -n 5 seen > few
     scored "${nas201/none/nor_conv_3x3}" 75 > current
     expect_status 0 seki-propose --seed 1 --seen seen current
-    expect_in "$(prompt 1)" 'about 0.71 (standard deviation)'
+    expect_in "$(prompt 1)" 'about 0.55 (standard deviation)'
     expect_status 0 seki-propose --seed 1 --seen seen --noise 0.25 current
     expect_in "$(prompt 2)" 'about 0.25 (standard deviation)'
     expect_status 0 seki-propose --seed 1 --seen seen --evidence none current
-    expect_status 0 seki-propose --seed 1 current
+    expect_status 0 seki-propose --seed 1 --seen few current
     [[ $(prompt 3)$(prompt 4) != *'standard deviation'* ]]
 }
 

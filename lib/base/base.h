@@ -159,6 +159,13 @@ int seki_journal_line(struct seki_journal *journal, const char *text, size_t len
                       struct seki_error *error) SEKI_MUST_CHECK;
 void seki_journal_close(struct seki_journal *journal);
 
+/*
+ * Where a program was started with standard input, output or error closed, holds that descriptor
+ * open the wrong way round: what uses it fails as before, and no socket or file that a library
+ * opens takes its number. To be called first in main by a program that uses such a library.
+ */
+void seki_hold_descriptors(void);
+
 /* ---- Lines in, records out --------------------------------------------------------------- */
 
 /*

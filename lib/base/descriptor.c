@@ -85,3 +85,11 @@ char *seki_resolve_link(const char *path, struct seki_error *error)
         seki_fail_errno(error, "file", "%s: cannot follow the symbolic link", path);
     return resolved;
 }
+
+void seki_hold_descriptors(void)
+{
+    for (int number = STDIN_FILENO; number <= STDERR_FILENO; number++)
+        if (fcntl(number, F_GETFD) < 0 && errno == EBADF)
+            /* the lowest free number is this one */
+            (void)open("/dev/null", number == STDIN_FILENO ? O_WRONLY : O_RDONLY);
+}

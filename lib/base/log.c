@@ -14,8 +14,16 @@ bool seki_stderr_is_terminal(void)
     return isatty(STDERR_FILENO) && terminal && strcmp(terminal, "dumb") != 0;
 }
 
-/* The length of the printable character at p: 0 for a control character (C0, DEL, C1) and for what
- * is not UTF-8 (RFC 3629). */
+/* Marks that reorder or break the line on a terminal: U+2028, U+2029, U+202A to U+202E, U+2066 to
+ * U+2069. */
+static bool moves_text(const unsigned char *p)
+{
+    return p[0] == 0xe2 && ((p[1] == 0x80 && p[2] >= 0xa8 && p[2] <= 0xae) ||
+                            (p[1] == 0x81 && p[2] >= 0xa6 && p[2] <= 0xa9));
+}
+
+/* The length of the printable character at p: 0 for a control character (C0, DEL, C1), for one that
+ * moves others, and for what is not UTF-8 (RFC 3629). */
 static size_t printable_length(const unsigned char *p)
 {
     size_t length = *p >= 0xf0 ? 4 : *p >= 0xe0 ? 3 : 2;
@@ -29,7 +37,7 @@ static size_t printable_length(const unsigned char *p)
             return 0;
     if ((p[0] == 0xc2 && p[1] < 0xa0) || (p[0] == 0xe0 && p[1] < 0xa0) ||
         (p[0] == 0xed && p[1] > 0x9f) || (p[0] == 0xf0 && p[1] < 0x90) ||
-        (p[0] == 0xf4 && p[1] > 0x8f))
+        (p[0] == 0xf4 && p[1] > 0x8f) || moves_text(p))
         return 0;
     return length;
 }

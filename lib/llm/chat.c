@@ -158,7 +158,7 @@ static bool learn_dialect(struct seki_chat *chat, const struct seki_response *re
             chat, &dialect->text,
             "the endpoint refuses response_format; replies are asked for as text from here on");
     if (chat->options->max_tokens > 0 && !sent->completion_tokens &&
-        mentions(response, "max_completion_tokens"))
+        mentions(response, "max_")) /* max_tokens, or what it wants instead */
         return learn(
             chat, &dialect->completion_tokens,
             "the endpoint wants max_completion_tokens instead of max_tokens; it gets that");

@@ -2,6 +2,7 @@
 #include "llm/llm.h"
 #include "llm/llm_internal.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -92,6 +93,7 @@ static int read_root(const json_t *root, struct seki_completion *completion,
     const json_t *trouble = json_object_get(root, "error");
     const json_t *usage = json_object_get(root, "usage");
     const char *words = json_string_value(json_object_get(trouble, "message"));
+    double total;
 
     if (!json_is_array(choices)) {
         if (trouble != NULL && !json_is_null(trouble))
@@ -103,7 +105,12 @@ static int read_root(const json_t *root, struct seki_completion *completion,
     }
     completion->prompt_tokens = read_tokens(usage, "prompt_tokens");
     completion->completion_tokens = read_tokens(usage, "completion_tokens");
-    completion->cached_tokens = read_cached(usage);
+    completion->cached_tokens = fmin(read_cached(usage), fmax(completion->prompt_tokens, 0));
+    /* thinking is in the total alone with some endpoints, and is billed as what is written */
+    total = read_tokens(usage, "total_tokens");
+    if (completion->prompt_tokens >= 0 && completion->completion_tokens >= 0)
+        completion->completion_tokens =
+            fmax(completion->completion_tokens, total - completion->prompt_tokens);
     return read_choice(json_array_get(choices, 0), completion, error);
 }
 
@@ -116,6 +123,10 @@ int seki_completion_read(const char *body, size_t length, struct seki_completion
 
     memset(completion, 0, sizeof *completion);
     completion->prompt_tokens = completion->completion_tokens = completion->cached_tokens = -1;
+    if (length >= 3 && memcmp(body, "\xEF\xBB\xBF", 3) == 0) { /* a byte order mark */
+        body += 3;
+        length -= 3;
+    }
     root = json_loadb(body, length, 0, &where);
     if (!json_is_object(root)) {
         json_decref(root);

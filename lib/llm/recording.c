@@ -39,6 +39,20 @@ static uint64_t key_of(const struct seki_place *place, uint64_t text)
     return seki_hash_string(words);
 }
 
+/* A request as a replay compares it, to be freed: without its bound on the reply, which a budget
+ * sets, and which may be another when a run goes on. NULL: no request, or no memory. */
+static char *comparable(const json_t *request)
+{
+    json_t *copy = json_copy((json_t *)request);
+    char *text;
+
+    json_object_del(copy, "max_tokens");
+    json_object_del(copy, "max_completion_tokens");
+    text = copy == NULL ? NULL : json_dumps(copy, JSON_COMPACT);
+    json_decref(copy);
+    return text;
+}
+
 static struct seki_recording *new_recording(const char *path, struct seki_error *error)
 {
     struct seki_recording *recording = seki_allocate(1, sizeof *recording, error);
@@ -118,18 +132,20 @@ int seki_recording_append(struct seki_recording *recording, const struct seki_pl
                           struct seki_error *error)
 {
     char hash[17], seed[24]; /* a seed has 64 bits, a JSON integer of jansson's 63 */
-    char *line = NULL;
-    json_t *exchange;
+    char *line = NULL, *text;
+    json_t *asked = json_loads(request, 0, NULL), *exchange;
     int result = -1;
 
-    snprintf(hash, sizeof hash, "%016llx", (unsigned long long)seki_hash_string(request));
+    text = comparable(asked);
+    snprintf(hash, sizeof hash, "%016llx",
+             (unsigned long long)seki_hash_string(text != NULL ? text : ""));
     snprintf(seed, sizeof seed, "%llu", (unsigned long long)place->seed);
-    exchange = json_pack("{s:s, s:s, s:I, s:i, s:s, s:I, s:f, s:f, s:s, s:o}", "request_hash", hash,
-                         "seed", seed, "candidate", (json_int_t)place->candidate, "attempt",
-                         place->attempt, "cause", seki_cause_code(response->cause), "status",
-                         (json_int_t)response->status, "retry_after", response->retry_after,
-                         "seconds", response->seconds, "detail", response->detail, "request",
-                         json_loads(request, 0, NULL));
+    exchange =
+        json_pack("{s:s, s:s, s:I, s:i, s:s, s:I, s:f, s:f, s:s, s:o}", "request_hash", hash,
+                  "seed", seed, "candidate", (json_int_t)place->candidate, "attempt",
+                  place->attempt, "cause", seki_cause_code(response->cause), "status",
+                  (json_int_t)response->status, "retry_after", response->retry_after, "seconds",
+                  response->seconds, "detail", response->detail, "request", asked);
     if (exchange != NULL && keep_body(exchange, &response->body) == 0)
         line = json_dumps(exchange, JSON_COMPACT);
     if (line != NULL)
@@ -137,6 +153,7 @@ int seki_recording_append(struct seki_recording *recording, const struct seki_pl
     else
         seki_fail(error, SEKI_NO_RESOURCE, "memory", "%s: an exchange cannot be kept",
                   recording->path);
+    free(text);
     free(line);
     json_decref(exchange);
     return result;
@@ -152,13 +169,15 @@ static enum seki_cause cause_of(const char *code)
     return SEKI_CAUSE_COUNT;
 }
 
-/* The line at the file's place as JSON; NULL: it is none, or the end (*ended). */
-static json_t *read_exchange(struct seki_recording *recording, bool *ended)
+/* The line at the file's place as JSON; NULL: it is none, or the end (*ended). *cut: a last line
+ * without its newline, as a full disk leaves it. */
+static json_t *read_exchange(struct seki_recording *recording, bool *ended, bool *cut)
 {
     ssize_t length = getline(&recording->line, &recording->line_size, recording->file);
     json_t *exchange;
 
     *ended = length <= 0;
+    *cut = length > 0 && recording->line[length - 1] != '\n';
     if (length <= 0 || (size_t)length > MAX_EXCHANGE)
         return NULL;
     exchange = json_loadb(recording->line, (size_t)length, JSON_ALLOW_NUL, NULL);
@@ -234,12 +253,14 @@ static int read_index(struct seki_recording *recording, struct seki_error *error
 
     for (;; number++) {
         long offset = ftell(recording->file);
-        bool ended, good;
+        bool ended, cut, good;
         uint64_t key = 0;
-        json_t *exchange = read_exchange(recording, &ended);
+        json_t *exchange = read_exchange(recording, &ended, &cut);
 
-        if (ended)
+        if (ended || cut) {
+            json_decref(exchange);
             break;
+        }
         good = exchange != NULL && read_key(exchange, &key);
         json_decref(exchange);
         if (!good)
@@ -301,7 +322,7 @@ static int restore_body(const json_t *exchange, struct seki_buffer *body)
 static bool restore(const json_t *exchange, const char *request, struct seki_response *response)
 {
     const char *detail = json_string_value(json_object_get(exchange, "detail"));
-    char *text = json_dumps(json_object_get(exchange, "request"), JSON_COMPACT);
+    char *text = comparable(json_object_get(exchange, "request"));
     bool same = text != NULL && strcmp(text, request) == 0;
 
     free(text);
@@ -327,10 +348,13 @@ static void answer_missing(const struct seki_place *place, struct seki_response 
 long seki_recording_answer(struct seki_recording *recording, const struct seki_place *place,
                            const char *request, struct seki_response *response)
 {
-    struct entry wanted = {.key = key_of(place, seki_hash_string(request))};
+    json_t *asked = json_loads(request, 0, NULL);
+    char *text = comparable(asked);
+    struct entry wanted = {.key = key_of(place, seki_hash_string(text != NULL ? text : ""))};
     size_t low = 0, high = recording->count;
     json_t *exchange;
-    bool ended;
+    bool ended, cut;
+    long offset = 0;
 
     seki_response_init(response);
     while (low < high) {
@@ -344,11 +368,14 @@ long seki_recording_answer(struct seki_recording *recording, const struct seki_p
     if (low == recording->count || recording->entries[low].key != wanted.key ||
         fseek(recording->file, recording->entries[low].offset, SEEK_SET) != 0) {
         answer_missing(place, response);
-        return 0;
+    } else {
+        offset = recording->entries[low].offset;
+        exchange = read_exchange(recording, &ended, &cut);
+        if (exchange == NULL || text == NULL || !restore(exchange, text, response))
+            answer_missing(place, response);
+        json_decref(exchange);
     }
-    exchange = read_exchange(recording, &ended);
-    if (exchange == NULL || !restore(exchange, request, response))
-        answer_missing(place, response);
-    json_decref(exchange);
-    return recording->entries[low].offset;
+    free(text);
+    json_decref(asked);
+    return offset;
 }

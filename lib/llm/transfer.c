@@ -222,7 +222,10 @@ static void fill_response(struct seki_transfer *transfer, CURLcode code)
         seki_response_describe(response);
     } else {
         response->cause = cause_of_failure(code, transfer);
-        if (transfer->too_large)
+        if (transfer->header_bytes > MAX_HEADERS)
+            snprintf(response->detail, sizeof response->detail,
+                     "the reply's headers are larger than %zu bytes", MAX_HEADERS);
+        else if (transfer->too_large)
             snprintf(response->detail, sizeof response->detail,
                      "the reply is larger than %zu bytes", SEKI_MAX_REPLY);
         else if (transfer->idle)

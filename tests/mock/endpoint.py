@@ -144,11 +144,13 @@ class Reply:
         self.complete(self.content(), usage=None)
 
     def step_usage(self):
-        """PROMPT,COMPLETION tokens, CACHED of them as OpenAI says it, HIT as DeepSeek does."""
-        prompt, completion, cached, hit = (self.argument.split(",") + ["", ""])[:4]
+        """PROMPT,COMPLETION tokens, CACHED of them as OpenAI says it, HIT as DeepSeek does, TOTAL."""
+        prompt, completion, cached, hit, total = (self.argument.split(",") + ["", "", ""])[:5]
         details = {"prompt_tokens_details": {"cached_tokens": int(cached)}} if cached else {}
         if hit:
             details["prompt_cache_hit_tokens"] = int(hit)
+        if total:
+            details["total_tokens"] = int(total)
         self.complete(self.content(), usage=(int(prompt), int(completion)), details=details)
 
     def step_slow(self):

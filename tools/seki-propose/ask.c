@@ -110,11 +110,14 @@ int model_prepare(struct run *run, struct seki_error *error)
         return seki_fail(error, SEKI_BAD_USE, "options",
                          "no endpoint: give --base-url or set OPENAI_BASE_URL, as "
                          "http://127.0.0.1:8080/v1 (seki-local-llm starts one), or use --policy "
-                         "mutate or random");
+                         "mutate, local or random");
     if (s->model == NULL || *s->model == '\0')
         return seki_fail(
             error, SEKI_BAD_USE, "options",
             "no model: give --model or set SEKI_MODEL to a name that the endpoint knows");
+    if (s->recording != NULL && s->replay != NULL)
+        return seki_fail(error, SEKI_BAD_USE, "options",
+                         "--record and --replay exclude each other: a replay has nothing new");
     run->dialect.text = strcmp(s->format, "text") == 0;
     if (s->max_tokens == 0 && (isfinite(s->max_tokens_total) || isfinite(s->max_cost)))
         s->max_tokens = BUDGET_MAX_TOKENS;

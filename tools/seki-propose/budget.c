@@ -28,6 +28,7 @@ struct budget {
     double tokens, cost; /* of requests that ended */
     double not_before;   /* the wall clock's seconds since 1970: limits that some call has met */
     double tokens_a_byte;
+    double longest; /* tokens of the longest reply that was billed */
     struct open_request *open;
     size_t open_count, open_capacity;
     unsigned long own_open; /* of this call, under way */
@@ -142,6 +143,26 @@ static double number_in(const json_t *object, const char *name)
     return value >= 0 && value < 1e15 ? value : 0;
 }
 
+/* What a request cost; one that was made without a price, at the price of this call. */
+static double cost_of(const struct budget *budget, const json_t *line)
+{
+    if (json_object_get(line, "cost") != NULL)
+        return number_in(line, "cost");
+    return zero_if_unknown(budget_cost(budget, number_in(line, "prompt_tokens"),
+                                       number_in(line, "cached_tokens"),
+                                       number_in(line, "completion_tokens")));
+}
+
+/* The same for what one may cost: its tokens all at the higher price. */
+static double most_cost(const struct budget *budget, const json_t *line)
+{
+    double dearest = fmax(budget->settings.price_in, budget->settings.price_out);
+
+    if (json_object_get(line, "most_cost") != NULL)
+        return number_in(line, "most_cost");
+    return zero_if_unknown(number_in(line, "most_tokens") * dearest / 1e6);
+}
+
 /* One line of the ledger, just written or read. */
 static int count_line(struct budget *budget, const json_t *line, struct seki_error *error)
 {
@@ -149,16 +170,18 @@ static int count_line(struct budget *budget, const json_t *line, struct seki_err
     double bytes = number_in(line, "prompt_bytes"), prompt = number_in(line, "prompt_tokens");
 
     if (name == NULL || strlen(name) >= sizeof budget->open->name)
-        return seki_fail(error, SEKI_BAD_USE, "ledger",
-                         "%s:%lu: expected a request as --ledger writes them",
-                         budget->settings.ledger, budget->line_number);
+        return seki_fail(
+            error, SEKI_BAD_USE, "ledger",
+            "%s:%lu: expected a request as --ledger writes them; mend or remove the line",
+            budget->settings.ledger, budget->line_number);
     if (json_object_get(line, "cause") == NULL)
-        return open_request(budget, name, number_in(line, "most_tokens"),
-                            number_in(line, "most_cost"), error);
+        return open_request(budget, name, number_in(line, "most_tokens"), most_cost(budget, line),
+                            error);
     budget->not_before = fmax(budget->not_before, number_in(line, "not_before"));
+    budget->longest = fmax(budget->longest, number_in(line, "completion_tokens"));
     close_request(budget, name);
     budget->tokens += prompt + number_in(line, "completion_tokens");
-    budget->cost += number_in(line, "cost");
+    budget->cost += cost_of(budget, line);
     if (!json_is_true(json_object_get(line, "estimated")) && bytes > 0 && prompt > PROMPT_EXTRA)
         budget->tokens_a_byte = fmax(budget->tokens_a_byte, (prompt - PROMPT_EXTRA) / bytes);
     return 0;
@@ -292,23 +315,22 @@ static enum budget_answer take(struct budget *budget, struct reservation *r,
                                struct seki_error *error)
 {
     double tokens = r->prompt_tokens + r->completion_tokens;
-    double cost = zero_if_unknown(budget_cost(budget, r->prompt_tokens, 0, r->completion_tokens));
+    double cost = budget_cost(budget, r->prompt_tokens, 0, r->completion_tokens);
     char name[40];
+    json_t *line;
 
     if (budget->file != NULL && catch_up(budget, error) < 0)
         return BUDGET_FAILED;
-    if (check_bounds(budget, tokens, cost, error) < 0)
+    if (check_bounds(budget, tokens, zero_if_unknown(cost), error) < 0)
         return budget->own_open > 0 ? BUDGET_WAIT : BUDGET_SPENT;
     r->number = ++budget->requests;
     budget->own_open++;
     name_request(budget, r->number, name);
-    return write_line(budget,
-                      json_pack("{s:s, s:I, s:I, s:f}", "request", name, "prompt_bytes",
-                                (json_int_t)r->prompt_bytes, "most_tokens", (json_int_t)tokens,
-                                "most_cost", cost),
-                      error) == 0
-               ? BUDGET_TAKEN
-               : BUDGET_FAILED;
+    line = json_pack("{s:s, s:I, s:I}", "request", name, "prompt_bytes",
+                     (json_int_t)r->prompt_bytes, "most_tokens", (json_int_t)tokens);
+    if (!isnan(cost))
+        json_object_set_new(line, "most_cost", json_real(cost));
+    return write_line(budget, line, error) == 0 ? BUDGET_TAKEN : BUDGET_FAILED;
 }
 
 enum budget_answer budget_take(struct budget *budget, double prompt_bytes, long max_tokens,
@@ -318,10 +340,13 @@ enum budget_answer budget_take(struct budget *budget, double prompt_bytes, long 
     struct seki_lock *lock = NULL;
     enum budget_answer answer;
 
-    *reservation =
-        (struct reservation){.prompt_bytes = prompt_bytes,
-                             .prompt_tokens = budget_estimate(budget, prompt_bytes),
-                             .completion_tokens = (double)(max_tokens > 0 ? max_tokens : 0)};
+    *reservation = (struct reservation){
+        .prompt_bytes = prompt_bytes,
+        .prompt_tokens = budget_estimate(budget, prompt_bytes),
+        .asked_tokens = (double)(max_tokens > 0 ? max_tokens : BUDGET_MAX_TOKENS),
+    };
+    /* an endpoint may bill more than it was allowed, as for thinking */
+    reservation->completion_tokens = fmax(reservation->asked_tokens, budget->longest);
     /* two calls on one ledger must not both take what is left */
     if (bounded && budget->journal != NULL) {
         lock = seki_lock_take(budget->settings.ledger, LOCK_SECONDS, error);
@@ -334,42 +359,60 @@ enum budget_answer budget_take(struct budget *budget, double prompt_bytes, long 
     return answer;
 }
 
-/* What a reply may have cost that does not say so: one that was begun is paid. */
-static struct seki_usage guess_usage(const struct budget *budget, const struct reservation *r,
+/* What a request may have cost that does not say so: one that was begun is paid, and of one that
+ * was cut off the reply may have been made whole. */
+static struct seki_usage guess_usage(const struct reservation *r,
                                      const struct seki_response *response)
 {
     struct seki_usage usage = {0};
 
-    if (response->cause == SEKI_CAUSE_NONE || response->cause == SEKI_CAUSE_TIMEOUT ||
-        response->cause == SEKI_CAUSE_DROPPED || response->cause == SEKI_CAUSE_TOO_LARGE ||
-        response->cause == SEKI_CAUSE_MALFORMED) {
-        usage.prompt_tokens = r->prompt_tokens;
-        usage.completion_tokens = ceil((double)response->body.length * budget->tokens_a_byte);
-        if (r->completion_tokens > 0) /* the request's max_tokens: no reply has more */
-            usage.completion_tokens = response->cause == SEKI_CAUSE_NONE
-                                          ? fmin(usage.completion_tokens, r->completion_tokens)
-                                          : r->completion_tokens;
+    switch (response->cause) {
+    case SEKI_CAUSE_NONE:
+    case SEKI_CAUSE_MALFORMED:
+        usage.completion_tokens =
+            fmin(ceil((double)response->body.length * TOKENS_A_BYTE), r->asked_tokens);
+        break;
+    case SEKI_CAUSE_TIMEOUT:
+    case SEKI_CAUSE_DROPPED:
+    case SEKI_CAUSE_TOO_LARGE:
+        usage.completion_tokens = r->asked_tokens;
+        break;
+    default:
+        return usage;
     }
+    usage.prompt_tokens = ceil(r->prompt_bytes * TOKENS_A_BYTE) + PROMPT_EXTRA;
     return usage;
+}
+
+/* A body that is no completion is found out only when it is read. */
+static const char *cause_code(const struct seki_response *response, const struct seki_usage *usage)
+{
+    return seki_cause_code(response->cause == SEKI_CAUSE_NONE && usage == NULL
+                               ? SEKI_CAUSE_MALFORMED
+                               : response->cause);
 }
 
 int budget_settle(struct budget *budget, struct reservation *reservation, int attempt,
                   const struct seki_response *response, const struct seki_usage *usage, double wait,
-                  struct seki_error *error)
+                  struct bill *bill, struct seki_error *error)
 {
     bool known = usage != NULL && usage->prompt_tokens >= 0 && usage->completion_tokens >= 0;
-    struct seki_usage counted = known ? *usage : guess_usage(budget, reservation, response);
+    struct seki_usage counted = known ? *usage : guess_usage(reservation, response);
     double cost = budget_cost(budget, counted.prompt_tokens, counted.cached_tokens,
                               counted.completion_tokens);
     json_t *line;
     char name[40];
 
+    bill->prompt_tokens += counted.prompt_tokens;
+    bill->cached_tokens += fmax(counted.cached_tokens, 0);
+    bill->completion_tokens += counted.completion_tokens;
+    bill->estimated |= !known && counted.prompt_tokens > 0;
     name_request(budget, reservation->number, name);
     reservation->number = 0;
     budget->own_open--;
     line = json_pack("{s:s, s:s, s:I, s:i, s:I, s:I, s:I, s:I, s:f}", "request", name, "cause",
-                     seki_cause_code(response->cause), "status", (json_int_t)response->status,
-                     "attempt", attempt, "prompt_bytes", (json_int_t)reservation->prompt_bytes,
+                     cause_code(response, usage), "status", (json_int_t)response->status, "attempt",
+                     attempt, "prompt_bytes", (json_int_t)reservation->prompt_bytes,
                      "prompt_tokens", (json_int_t)counted.prompt_tokens, "cached_tokens",
                      (json_int_t)fmax(counted.cached_tokens, 0), "completion_tokens",
                      (json_int_t)counted.completion_tokens, "seconds", response->seconds);

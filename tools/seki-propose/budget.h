@@ -35,6 +35,13 @@ struct reservation {
     unsigned long number; /* in this call; 0: none */
     double prompt_bytes;
     double prompt_tokens, completion_tokens; /* at most, as estimated */
+    double asked_tokens;                     /* the bound that the request sets to its reply */
+};
+
+/* What the requests of a candidate have cost, failed ones too. */
+struct bill {
+    double prompt_tokens, cached_tokens, completion_tokens;
+    bool estimated; /* a part of it, as the endpoint did not tell */
 };
 
 enum budget_answer {
@@ -48,10 +55,11 @@ enum budget_answer {
 enum budget_answer budget_take(struct budget *budget, double prompt_bytes, long max_tokens,
                                struct reservation *reservation, struct seki_error *error);
 /* After it. usage: of a completion that came, or NULL; wait: seconds for which the endpoint's
- * limits let no other request out. */
+ * limits let no other request out. Adds to *bill. What is estimated follows from the request and
+ * its reply alone, so that a replay comes to the same. */
 int budget_settle(struct budget *budget, struct reservation *reservation, int attempt,
                   const struct seki_response *response, const struct seki_usage *usage, double wait,
-                  struct seki_error *error);
+                  struct bill *bill, struct seki_error *error);
 /* Seconds for which limits that other calls on the ledger have met let no request out. */
 int budget_wait(struct budget *budget, double *wait, struct seki_error *error);
 

@@ -13,6 +13,7 @@
 #define SHOWN_NEIGHBOURS 5 /* of each of them */
 #define SHOWN_WORST      3
 #define FEW              3 /* pairs */
+#define MIN_REPEATS      5 /* scores beyond the first that make a noise known */
 
 /* ---- Effects --------------------------------------------------------------------------------- */
 
@@ -140,6 +141,19 @@ static double effect_of(const struct seki_effects *effects, int cell, const stru
                           : effect->mean * (double)effect->pairs / (double)(effect->pairs + FEW);
 }
 
+/* Whether it is the id of nas201's cell without a path to its output. */
+static bool is_dead(const char *id)
+{
+    struct seki_genotype nothing;
+    char dead[SEKI_ID_LENGTH + 1];
+
+    if (seki_genotype_parse("|none~0|+|none~0|none~1|+|none~0|none~1|none~2|", SEKI_STRICT,
+                            &nothing, NULL) < 0)
+        SEKI_BUG("the notation of nothing does not read");
+    seki_genotype_id(&nothing, dead);
+    return strcmp(id, dead) == 0;
+}
+
 static int show_neighbours_of(struct run *run, const struct past *best,
                               const struct seki_effects *effects, struct seki_buffer *text,
                               struct seki_error *error)
@@ -160,7 +174,8 @@ static int show_neighbours_of(struct run *run, const struct past *best,
         seki_genotype_id(&neighbour, id);
         /* by the history, not by what this call has proposed: with several requests at once that
          * would depend on which reply comes first */
-        if (history_find(run->history, id, &tried) || check_constraints(run, &neighbour, NULL) < 0)
+        if (is_dead(id) || history_find(run->history, id, &tried) ||
+            check_constraints(run, &neighbour, NULL) < 0)
             continue;
         promise->gain = effect_of(effects, promise->change.cell, &promise->change.after) -
                         effect_of(effects, promise->change.cell, &promise->change.before);
@@ -246,7 +261,8 @@ static struct evidence *make_evidence(struct run *run, enum seki_space space,
         seki_buffer_init(&evidence->neighbours, MAX_NEIGHBOURS);
         seki_buffer_init(&evidence->worst, MAX_WORST);
         evidence->noise = run->settings.noise;
-        if (!(evidence->noise > 0) && !seki_effects_noise(effects, &evidence->noise, &repeats))
+        if (!(evidence->noise > 0) &&
+            (!seki_effects_noise(effects, &evidence->noise, &repeats) || repeats < MIN_REPEATS))
             evidence->noise = -1;
         show_worst(run, evidence);
         result = show_effects(evidence, effects, error) < 0

@@ -260,6 +260,7 @@ int main(int argc, char **argv)
     struct seki_error error;
     int first_operand, status;
 
+    seki_hold_descriptors();
     set_defaults(&run.settings);
     switch (read_options(&run.settings, argc, argv, &first_operand, &error)) {
     case SEKI_OPTIONS_DONE:

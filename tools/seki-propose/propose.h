@@ -89,7 +89,9 @@ struct run {
     long failures;                             /* candidates in a row that the endpoint failed */
     bool answered;                             /* a completion came in this call */
     bool open;                                 /* the breaker: nothing is asked for any more */
-    bool spent;                                /* the budget: the same */
+    bool told_bound;                           /* that the endpoint does not keep --max-tokens */
+    struct seki_error why_spent;
+    bool spent; /* the budget: the same */
 };
 
 /* ---- One candidate ------------------------------------------------------------------------ */
@@ -140,6 +142,7 @@ struct task {
     bool got;       /* once done: a new candidate */
     int duplicates; /* replies that were known */
     struct reservation reservation;
+    struct bill bill;
 };
 
 /* ask.c: a task that has not begun. Copies the parents. */
@@ -176,6 +179,7 @@ struct candidate {
     const struct parent *parents;
     int parent_count;
     const struct seki_chat *chat;   /* NULL for a rule */
+    const struct bill *bill;        /* of the chat's requests */
     const struct seki_error *error; /* why it is of no use; NULL: it is */
 };
 

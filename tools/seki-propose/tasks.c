@@ -35,6 +35,7 @@ static void stop_spending(struct run *run, struct task *task, const struct seki_
 {
     seki_log_error(&run->log, "%s; nothing more is asked", why->message);
     run->spent = true;
+    run->why_spent = *why;
     seki_chat_abandon(task->chat, why);
     task->state = TASK_IS_DONE;
 }
@@ -121,7 +122,23 @@ static int keep_response(struct run *run, struct task *task, const struct seki_r
                                 MAX_WAIT);
     }
     return budget_settle(run->budget, &task->reservation, place.attempt, response,
-                         seki_chat_usage(task->chat), wait, error);
+                         seki_chat_usage(task->chat), wait, &task->bill, error);
+}
+
+/* A bound that the endpoint does not keep is told once: a budget then rests on what was billed. */
+static void check_bound(struct run *run, const struct task *task)
+{
+    const struct seki_usage *usage = seki_chat_usage(task->chat);
+
+    if (usage == NULL || run->settings.max_tokens == 0 || run->told_bound ||
+        usage->completion_tokens <= (double)run->settings.max_tokens)
+        return;
+    run->told_bound = true;
+    seki_log_warning(&run->log,
+                     "%s: a reply was billed with %.0f tokens, although the request allowed %ld; a "
+                     "budget can be exceeded by as much",
+                     seki_client_url(run->client), usage->completion_tokens,
+                     run->settings.max_tokens);
 }
 
 /* Waits for the next response. */
@@ -143,6 +160,7 @@ static int receive(struct run *run, double wait, int descriptor, struct seki_err
     task->state = TASK_ASKS;
     result = keep_response(run, task, &response, error);
     seki_response_free(&response);
+    check_bound(run, task);
     run->answered |= seki_chat_usage(task->chat) != NULL;
     if (*seki_chat_note(task->chat) != '\0')
         seki_log_warning(&run->log, "%s: %s", seki_client_url(run->client),
@@ -319,7 +337,8 @@ static int write_task(struct run *run, const struct task *task, struct seki_erro
     struct candidate candidate = {.space = task->space,
                                   .parents = task->parents,
                                   .parent_count = task->parent_count,
-                                  .chat = task->chat};
+                                  .chat = task->chat,
+                                  .bill = &task->bill};
     struct seki_error why;
 
     if (task->got) {
@@ -377,7 +396,8 @@ static int close_down(struct run *run, struct seki_error *error)
         while (task->state == TASK_ASKS && advance(run, task, true, &ignored, error) > 0)
             ;
         if (task->state == TASK_ASKS || task->state == TASK_HAS_REQUEST) {
-            seki_chat_abandon(task->chat, seki_chat_error(task->chat)); /* no attempt is left */
+            seki_chat_abandon(task->chat,
+                              run->spent ? &run->why_spent : seki_chat_error(task->chat));
             task->state = TASK_IS_DONE;
         }
         if (task->state == TASK_IS_DONE && seki_chat_cost(task->chat).attempts > 0 &&

@@ -35,12 +35,12 @@ static int set_parents(struct seki_record *record, const struct candidate *candi
 
 /* What the model said, and what it cost. */
 static int set_chat(struct run *run, struct seki_record *record, const struct seki_chat *chat,
-                    struct seki_error *error)
+                    const struct bill *bill, struct seki_error *error)
 {
     const struct seki_reply *reply = seki_chat_reply(chat);
     struct seki_chat_cost cost = seki_chat_cost(chat);
     double price =
-        budget_cost(run->budget, cost.prompt_tokens, cost.cached_tokens, cost.completion_tokens);
+        budget_cost(run->budget, bill->prompt_tokens, bill->cached_tokens, bill->completion_tokens);
     const char *const *codes;
     int faults = seki_chat_faults(chat, &codes), result = 0;
 
@@ -56,17 +56,16 @@ static int set_chat(struct run *run, struct seki_record *record, const struct se
     result |= seki_record_set_number(record, "proposer.attempts", cost.attempts, error);
     if (faults > 0)
         result |= seki_record_set_strings(record, "proposer.faults", codes, faults, error);
-    if (cost.tokens_known) {
+    result |= seki_record_set_number(record, "proposer.prompt_tokens", bill->prompt_tokens, error);
+    if (bill->cached_tokens > 0)
         result |=
-            seki_record_set_number(record, "proposer.prompt_tokens", cost.prompt_tokens, error);
-        if (cost.cached_tokens > 0)
-            result |=
-                seki_record_set_number(record, "proposer.cached_tokens", cost.cached_tokens, error);
-        result |= seki_record_set_number(record, "proposer.completion_tokens",
-                                         cost.completion_tokens, error);
-        if (!isnan(price))
-            result |= seki_record_set_number(record, "proposer.cost", price, error);
-    }
+            seki_record_set_number(record, "proposer.cached_tokens", bill->cached_tokens, error);
+    result |= seki_record_set_number(record, "proposer.completion_tokens", bill->completion_tokens,
+                                     error);
+    if (bill->estimated)
+        result |= seki_record_set_json(record, "proposer.estimated", "true", error);
+    if (!isnan(price))
+        result |= seki_record_set_number(record, "proposer.cost", price, error);
     result |= seki_record_set_number(record, "proposer.seconds", round(cost.seconds * 1000) / 1000,
                                      error);
     return result;
@@ -86,7 +85,7 @@ static int fill(struct run *run, struct seki_record *record, const struct candid
         result |= seki_record_set_string(record, "proposer.stage", run->settings.stage_name, error);
     result |= seki_record_set_string(record, "proposer.policy", run->settings.policy_name, error);
     if (candidate->chat != NULL)
-        result |= set_chat(run, record, candidate->chat, error);
+        result |= set_chat(run, record, candidate->chat, candidate->bill, error);
     if (candidate->error != NULL)
         result |= seki_record_fail(record, candidate->error, error);
     return result;

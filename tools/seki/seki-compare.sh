@@ -142,9 +142,14 @@ keep_run() { # POLICY SEED
 }
 
 # A process of its own: the shell that waits for xargs hears signals, and one that reads would not.
+# A run whose budget is spent leaves the others their own; one that gets no answer ends them all.
 take_runs() { # POLICY < NAME STATUS…
+    short=
     while read -r name run_status; do
-        if [ "$run_status" -gt 1 ]; then
+        if [ "$run_status" -eq 3 ] && tail -n 1 -- "$run/$name/requests.jsonl" 2>/dev/null | grep -q '"cause": "none"'; then
+            short=$name
+            continue
+        elif [ "$run_status" -gt 1 ]; then
             kill -s TERM -- "-$child" 2>/dev/null
             die "$run_status" "$run/$name ended with status $run_status; 'seki compare $run' goes on from here"
         fi
@@ -152,6 +157,7 @@ take_runs() { # POLICY < NAME STATUS…
         runs_done=$((runs_done + 1))
         show_runs "$1"
     done
+    [ -z "$short" ] || die 3 "$run/$short could not go on; 'seki compare $run' does, with a larger budget"
 }
 
 do_runs() { # POLICY

@@ -321,7 +321,11 @@ print_settings() {
         case $row_type$row_kept in heading* | *no) continue ;; esac
         variable_of "$row_name"
         eval "now=\$opt_$variable"
-        [ -z "$now" ] || printf '%s=%s\n' "$row_name" "$now"
+        case $row_name=$now in
+        base-url=*[@?]*) echo '# base-url may hold a password or a key, and is not kept: give it again to go on' ;;
+        *=) ;;
+        *) printf '%s=%s\n' "$row_name" "$now" ;;
+        esac
     done <<EOT
 $options
 EOT
