@@ -150,6 +150,9 @@ struct task *task_new(struct run *run, enum seki_space space, const struct paren
                       int count, struct seki_error *error);
 void task_free(struct task *task);
 
+/* lead.c: after a reply that is known; from the second one on the next request is narrowed. */
+void lead_task(const struct run *run, struct task *task);
+
 /* ask.c, --dry-run: writes the first request of a candidate as a line, and sends nothing. */
 int show_request(struct run *run, enum seki_space space, const struct parent *parents, int count,
                  struct seki_error *error);
