@@ -112,7 +112,8 @@ TABLE
     between 500 "$took" 2000
     start_endpoint 429 status:503 status:408 drop errorobject html:502 deep fine
     propose 0 --attempts 8
-    expect_json '.proposer | [.attempts, .prompt_tokens]' '[8,100]'
+    # of those, the one whose connection ended and the one that is no JSON may have been paid
+    expect_json '.proposer | [.attempts, .prompt_tokens > 1000, .estimated]' '[8,true,true]'
     expect_json .proposer.faults '["rate_limit","busy","busy","dropped","busy","busy","malformed"]'
 }
 

@@ -377,6 +377,11 @@ enum seki_cause seki_chat_cause(const struct seki_chat *chat)
     return chat->completions > 0 ? SEKI_CAUSE_NONE : chat->cause;
 }
 
+enum seki_cause seki_chat_last_cause(const struct seki_chat *chat)
+{
+    return chat->has_usage ? SEKI_CAUSE_NONE : chat->cause;
+}
+
 const struct seki_usage *seki_chat_usage(const struct seki_chat *chat)
 {
     return chat->has_usage ? &chat->usage : NULL;

@@ -373,6 +373,11 @@ const char *seki_chat_note(const struct seki_chat *chat);
  * came. */
 enum seki_cause seki_chat_cause(const struct seki_chat *chat);
 
+/* What came of the last request, its body read: SEKI_CAUSE_NONE for a completion, be it of use or
+ * not.
+ */
+enum seki_cause seki_chat_last_cause(const struct seki_chat *chat);
+
 /* Tokens of one completion; negative: not said. */
 struct seki_usage {
     double prompt_tokens, cached_tokens, completion_tokens;

@@ -361,16 +361,15 @@ enum budget_answer budget_take(struct budget *budget, double prompt_bytes, long 
 
 /* What a request may have cost that does not say so: one that was begun is paid, and of one that
  * was cut off the reply may have been made whole. */
-static struct seki_usage guess_usage(const struct reservation *r,
-                                     const struct seki_response *response)
+static struct seki_usage guess_usage(const struct reservation *r, enum seki_cause cause,
+                                     size_t bytes)
 {
     struct seki_usage usage = {0};
 
-    switch (response->cause) {
+    switch (cause) {
     case SEKI_CAUSE_NONE:
     case SEKI_CAUSE_MALFORMED:
-        usage.completion_tokens =
-            fmin(ceil((double)response->body.length * TOKENS_A_BYTE), r->asked_tokens);
+        usage.completion_tokens = fmin(ceil((double)bytes * TOKENS_A_BYTE), r->asked_tokens);
         break;
     case SEKI_CAUSE_TIMEOUT:
     case SEKI_CAUSE_DROPPED:
@@ -384,20 +383,14 @@ static struct seki_usage guess_usage(const struct reservation *r,
     return usage;
 }
 
-/* A body that is no completion is found out only when it is read. */
-static const char *cause_code(const struct seki_response *response, const struct seki_usage *usage)
-{
-    return seki_cause_code(response->cause == SEKI_CAUSE_NONE && usage == NULL
-                               ? SEKI_CAUSE_MALFORMED
-                               : response->cause);
-}
-
 int budget_settle(struct budget *budget, struct reservation *reservation, int attempt,
-                  const struct seki_response *response, const struct seki_usage *usage, double wait,
-                  struct bill *bill, struct seki_error *error)
+                  enum seki_cause cause, const struct seki_response *response,
+                  const struct seki_usage *usage, double wait, struct bill *bill,
+                  struct seki_error *error)
 {
     bool known = usage != NULL && usage->prompt_tokens >= 0 && usage->completion_tokens >= 0;
-    struct seki_usage counted = known ? *usage : guess_usage(reservation, response);
+    struct seki_usage counted =
+        known ? *usage : guess_usage(reservation, cause, response->body.length);
     double cost = budget_cost(budget, counted.prompt_tokens, counted.cached_tokens,
                               counted.completion_tokens);
     json_t *line;
@@ -411,7 +404,7 @@ int budget_settle(struct budget *budget, struct reservation *reservation, int at
     reservation->number = 0;
     budget->own_open--;
     line = json_pack("{s:s, s:s, s:I, s:i, s:I, s:I, s:I, s:I, s:f}", "request", name, "cause",
-                     cause_code(response, usage), "status", (json_int_t)response->status, "attempt",
+                     seki_cause_code(cause), "status", (json_int_t)response->status, "attempt",
                      attempt, "prompt_bytes", (json_int_t)reservation->prompt_bytes,
                      "prompt_tokens", (json_int_t)counted.prompt_tokens, "cached_tokens",
                      (json_int_t)fmax(counted.cached_tokens, 0), "completion_tokens",

@@ -54,12 +54,13 @@ enum budget_answer {
 /* Before a request; max_tokens: of its reply, 0: unknown. */
 enum budget_answer budget_take(struct budget *budget, double prompt_bytes, long max_tokens,
                                struct reservation *reservation, struct seki_error *error);
-/* After it. usage: of a completion that came, or NULL; wait: seconds for which the endpoint's
- * limits let no other request out. Adds to *bill. What is estimated follows from the request and
- * its reply alone, so that a replay comes to the same. */
+/* After it. cause: what came of it, once the body was read; usage: of a completion that came, or
+ * NULL; wait: seconds for which the endpoint's limits let no other request out. Adds to *bill. What
+ * is estimated follows from the request and its reply alone, so that a replay comes to the same. */
 int budget_settle(struct budget *budget, struct reservation *reservation, int attempt,
-                  const struct seki_response *response, const struct seki_usage *usage, double wait,
-                  struct bill *bill, struct seki_error *error);
+                  enum seki_cause cause, const struct seki_response *response,
+                  const struct seki_usage *usage, double wait, struct bill *bill,
+                  struct seki_error *error);
 /* Seconds for which limits that other calls on the ledger have met let no request out. */
 int budget_wait(struct budget *budget, double *wait, struct seki_error *error);
 

@@ -121,8 +121,9 @@ static int keep_response(struct run *run, struct task *task, const struct seki_r
                                 task->reservation.prompt_tokens + (double)run->settings.max_tokens,
                                 MAX_WAIT);
     }
-    return budget_settle(run->budget, &task->reservation, place.attempt, response,
-                         seki_chat_usage(task->chat), wait, &task->bill, error);
+    return budget_settle(run->budget, &task->reservation, place.attempt,
+                         seki_chat_last_cause(task->chat), response, seki_chat_usage(task->chat),
+                         wait, &task->bill, error);
 }
 
 /* A bound that the endpoint does not keep is told once: a budget then rests on what was billed. */
