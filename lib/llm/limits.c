@@ -65,11 +65,12 @@ static double read_reset(const char *text, double now)
     return value;
 }
 
-static double read_count(const char *text)
+static double read_count(const char *text, double now)
 {
     char *end;
     double value = strtod(text, &end);
 
+    (void)now;
     return end == text || *end != '\0' || !(value >= 0) || isinf(value) ? -1 : value;
 }
 
@@ -78,14 +79,15 @@ void seki_rate_header(struct seki_rate *rate, const char *line, size_t length, d
     static const char prefix[] = "x-ratelimit-";
     const struct {
         const char *name;
-        double *left, *reset;
+        double *value;
+        double (*read)(const char *text, double now);
     } headers[] = {
-        {"remaining-requests", &rate->requests_left, NULL},
-        {"remaining-tokens", &rate->tokens_left, NULL},
-        {"remaining", &rate->requests_left, NULL},
-        {"reset-requests", NULL, &rate->requests_reset},
-        {"reset-tokens", NULL, &rate->tokens_reset},
-        {"reset", NULL, &rate->requests_reset},
+        {"remaining-requests", &rate->requests_left, read_count},
+        {"remaining-tokens", &rate->tokens_left, read_count},
+        {"remaining", &rate->requests_left, read_count},
+        {"reset-requests", &rate->requests_reset, read_reset},
+        {"reset-tokens", &rate->tokens_reset, read_reset},
+        {"reset", &rate->requests_reset, read_reset},
     };
     const char *colon = memchr(line, ':', length), *end = line + length;
     char value[MAX_VALUE];
@@ -106,10 +108,7 @@ void seki_rate_header(struct seki_rate *rate, const char *line, size_t length, d
     for (size_t i = 0; i < sizeof headers / sizeof *headers; i++) {
         if (strlen(headers[i].name) != name || strncasecmp(line, headers[i].name, name) != 0)
             continue;
-        if (headers[i].left != NULL)
-            *headers[i].left = read_count(value);
-        else
-            *headers[i].reset = read_reset(value, now);
+        *headers[i].value = headers[i].read(value, now);
         return;
     }
 }

@@ -132,8 +132,7 @@ static void a_file_of_something_else_is_refused_by_line(void **state)
         "{}\n",
         "{\"request_hash\":\"xyz\",\"seed\":\"1\",\"candidate\":0,\"attempt\":1}\n",
         "{\"request_hash\":\"0123456789abcdef\",\"seed\":1,\"candidate\":0,\"attempt\":1}\n",
-        "{\"request_hash\":\"0123456789abcdef\",\"seed\":\"1\",\"candidate\":\"0\",\"attempt\":1}"
-        "\n",
+        "{\"request_hash\":\"0123456789abcdef\",\"seed\":\"1\",\"candidate\":\"0\"}\n",
     };
     char *path = support_path(state, "recording");
 
