@@ -282,7 +282,7 @@ static int write_task(struct run *run, const struct task *task, struct seki_erro
                                   .parent_count = task->parent_count,
                                   .chat = task->chat,
                                   .bill = &task->bill};
-    struct seki_error why;
+    struct seki_error why = {.code = ""};
 
     if (task->got) {
         candidate.genotype = &seki_chat_reply(task->chat)->genotype;
@@ -298,7 +298,7 @@ static int write_task(struct run *run, const struct task *task, struct seki_erro
         if (strcmp(why.code, "duplicate") == 0 || strcmp(why.code, "constraint") == 0)
             candidate.genotype = &seki_chat_reply(task->chat)->genotype;
     }
-    if (strcmp(task->got ? "" : why.code, "budget") != 0)
+    if (strcmp(why.code, "budget") != 0)
         judge_endpoint(run, task->chat);
     return write_candidate(run, &candidate, error);
 }
