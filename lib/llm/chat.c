@@ -234,24 +234,20 @@ static void complain(struct seki_chat *chat)
                  chat->error.message);
 }
 
-static void count_tokens(struct seki_chat *chat, const struct seki_completion *completion)
+static void keep_usage(struct seki_chat *chat, const struct seki_completion *completion)
 {
     chat->completions++;
     chat->has_usage = true;
     chat->usage = (struct seki_usage){.prompt_tokens = completion->prompt_tokens,
                                       .cached_tokens = completion->cached_tokens,
                                       .completion_tokens = completion->completion_tokens};
-    chat->tokens_missing |= completion->prompt_tokens < 0 || completion->completion_tokens < 0;
-    chat->prompt_tokens += fmax(completion->prompt_tokens, 0);
-    chat->cached_tokens += fmax(completion->cached_tokens, 0);
-    chat->completion_tokens += fmax(completion->completion_tokens, 0);
 }
 
 static void receive_completion(struct seki_chat *chat, const struct seki_completion *completion)
 {
     int result;
 
-    count_tokens(chat, completion);
+    keep_usage(chat, completion);
     chat->failures = 0;
     seki_reply_free(&chat->reply);
     chat->has_reply = false;
@@ -402,10 +398,6 @@ struct seki_chat_cost seki_chat_cost(const struct seki_chat *chat)
 {
     return (struct seki_chat_cost){
         .attempts = chat->attempts,
-        .prompt_tokens = chat->prompt_tokens,
-        .cached_tokens = chat->cached_tokens,
-        .completion_tokens = chat->completion_tokens,
-        .tokens_known = !chat->tokens_missing,
         .seconds = chat->spent,
     };
 }

@@ -27,7 +27,6 @@ struct seki_chat {
     struct seki_reply reply;
     struct seki_error error;
     struct seki_usage usage; /* of the last completion */
-    double prompt_tokens, cached_tokens, completion_tokens;
 
     struct seki_narrowing narrowing;
     enum chat_state state;
@@ -38,7 +37,7 @@ struct seki_chat {
     int fault_count;
     int completions;          /* chat completions that came */
     struct seki_dialect sent; /* how the last request was put */
-    bool narrowed, has_reply, has_usage, tokens_missing;
+    bool narrowed, has_reply, has_usage;
 };
 
 /* The body of the next request, to be freed; NULL and *error on failure. */

@@ -394,9 +394,6 @@ int seki_chat_faults(const struct seki_chat *chat, const char *const **codes);
 
 struct seki_chat_cost {
     int attempts;
-    double prompt_tokens, completion_tokens; /* over all attempts */
-    double cached_tokens;                    /* of the prompts'; 0 where it was not said */
-    bool tokens_known;                       /* every completion that came said its tokens */
     double seconds; /* of all requests and the waits between them, as a replay has them too */
 };
 struct seki_chat_cost seki_chat_cost(const struct seki_chat *chat);

@@ -6,8 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define MAX_WAIT 120.0 /* seconds, of one wait that the endpoint asks for */
-
 /* ---- Before anything is asked --------------------------------------------------------------- */
 
 static const char *const template_names[] = {

@@ -141,17 +141,15 @@ static double effect_of(const struct seki_effects *effects, int cell, const stru
                           : effect->mean * (double)effect->pairs / (double)(effect->pairs + FEW);
 }
 
-/* Whether it is the id of nas201's cell without a path to its output. */
-static bool is_dead(const char *id)
+/* The id of nas201's cell without a path to its output. */
+static void find_dead(char dead[SEKI_ID_LENGTH + 1])
 {
     struct seki_genotype nothing;
-    char dead[SEKI_ID_LENGTH + 1];
 
     if (seki_genotype_parse("|none~0|+|none~0|none~1|+|none~0|none~1|none~2|", SEKI_STRICT,
                             &nothing, NULL) < 0)
         SEKI_BUG("the notation of nothing does not read");
     seki_genotype_id(&nothing, dead);
-    return strcmp(id, dead) == 0;
 }
 
 static int show_neighbours_of(struct run *run, const struct past *best,
@@ -160,10 +158,11 @@ static int show_neighbours_of(struct run *run, const struct past *best,
 {
     int all = seki_genotype_neighbours(&best->genotype), count = 0;
     struct promise *promises = seki_allocate((size_t)all, sizeof *promises, error);
-    char genotype[SEKI_GENOTYPE_TEXT], words[128];
+    char genotype[SEKI_GENOTYPE_TEXT], words[128], dead[SEKI_ID_LENGTH + 1];
 
     if (promises == NULL)
         return -1;
+    find_dead(dead);
     for (int i = 0; i < all; i++) {
         struct promise *promise = &promises[count];
         struct seki_genotype neighbour;
@@ -174,7 +173,7 @@ static int show_neighbours_of(struct run *run, const struct past *best,
         seki_genotype_id(&neighbour, id);
         /* by the history, not by what this call has proposed: with several requests at once that
          * would depend on which reply comes first */
-        if (is_dead(id) || history_find(run->history, id, &tried) ||
+        if (strcmp(id, dead) == 0 || history_find(run->history, id, &tried) ||
             check_constraints(run, &neighbour, NULL) < 0)
             continue;
         promise->gain = effect_of(effects, promise->change.cell, &promise->change.after) -

@@ -121,6 +121,8 @@ void run_random(const struct run *run, const char *purpose, struct seki_random *
 int follow_rule(struct run *run, enum seki_space space, const struct parent *parents, int count,
                 struct seki_error *error);
 
+#define MAX_WAIT 120.0 /* seconds, of one wait that the endpoint asks for */
+
 /* ---- Candidates from a model ---------------------------------------------------------------- */
 
 /* ask.c: templates and client; SEKI_BAD_USE where the settings do not do. */

@@ -13,7 +13,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define MAX_WAIT     120.0 /* seconds, of one wait that the endpoint asks for */
 #define LONGEST_STEP 3600.0
 #define TOLD_WAIT    1.0 /* seconds: a longer wait for a rate limit is told */
 #define GONE_CHECK   1.0 /* seconds: how soon it shows that nobody reads the output any more */
