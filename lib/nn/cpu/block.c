@@ -17,6 +17,16 @@ static const struct cpu_block_ops *const ops_of_kind[] = {
     [SEKI_BLOCK_HEAD] = &seki_cpu_block_head,
 };
 
+/* 1x1 convolutions between normalisations have kernels of their own. */
+static const struct cpu_block_ops *ops_of(const struct seki_block_spec *spec)
+{
+    if (spec->kind == SEKI_BLOCK_CONV && spec->norm && spec->kernel_height == 1 &&
+        spec->kernel_width == 1 && spec->stride_height == 1 && spec->stride_width == 1 &&
+        spec->padding_height == 0 && spec->padding_width == 0)
+        return &seki_cpu_block_pointwise;
+    return ops_of_kind[spec->kind];
+}
+
 static int check_able(const struct seki_block_spec *spec, struct seki_error *error)
 {
     if (spec->kind == SEKI_BLOCK_SEPARABLE &&
@@ -41,7 +51,7 @@ struct seki_block *seki_cpu_block_open(struct seki_backend *backend,
     if (block == NULL)
         return NULL;
     block->backend = cpu_backend(backend);
-    block->ops = ops_of_kind[spec->kind];
+    block->ops = ops_of(spec);
     block->spec = *spec;
     block->info = info;
     block->in_channels = spec->in.parts * spec->in.channels;

@@ -118,12 +118,27 @@ int seki_cpu_convolution_dweights(struct cpu_backend *backend, struct cpu_convol
  * it there. */
 void seki_cpu_depthwise_take(struct cpu_arena *arena, const struct cpu_backend *backend, bool train,
                              struct cpu_depthwise *depthwise);
-/* d->y from d->x; weights: (C, 1, kH, kW). */
-void seki_cpu_depthwise_forward(const struct cpu_backend *backend, struct cpu_depthwise *d,
-                                const float *weights);
-/* d->dx (where wanted) and dweights += from d->x, d->dy. */
-void seki_cpu_depthwise_backward(const struct cpu_backend *backend, struct cpu_depthwise *d,
-                                 const float *weights, float *dweights);
+/* Brings weights (C, 1, kH, kW) into the order of the kernels. */
+void seki_cpu_depthwise_weights(const struct cpu_depthwise *d, const float *weights, bool backward);
+/* dweights += what the parts of separable_backward have summed. */
+void seki_cpu_depthwise_gradient(const struct cpu_backend *backend, const struct cpu_depthwise *d,
+                                 float *dweights);
+
+/* ---- Pointwise convolutions (own kernels) --------------------------------------------------- */
+
+/* As seki_cpu_depthwise_take. image_pixels: of an image whose depthwise gradient a part holds, or
+ * 0.
+ */
+void seki_cpu_pointwise_take(struct cpu_arena *arena, const struct cpu_backend *backend, bool train,
+                             size_t image_pixels, struct cpu_pointwise *pointwise);
+/* Weights (out, in) for forward, for backward. */
+void seki_cpu_pointwise_pack(const struct cpu_backend *backend, const struct cpu_pointwise *w,
+                             const float *weights);
+void seki_cpu_pointwise_pack_back(const struct cpu_backend *backend, const struct cpu_pointwise *w,
+                                  const float *weights);
+/* dweights += what the parts of a backward have summed. */
+void seki_cpu_pointwise_gradient(const struct cpu_backend *backend, const struct cpu_pointwise *w,
+                                 float *dweights);
 
 /* ---- Blocks ------------------------------------------------------------------------------- */
 
@@ -157,9 +172,9 @@ struct seki_block {
     struct cpu_plan *plans;
 };
 
-extern const struct cpu_block_ops seki_cpu_block_conv, seki_cpu_block_separable,
-    seki_cpu_block_reduce, seki_cpu_block_pool, seki_cpu_block_norm, seki_cpu_block_copy,
-    seki_cpu_block_head;
+extern const struct cpu_block_ops seki_cpu_block_conv, seki_cpu_block_pointwise,
+    seki_cpu_block_separable, seki_cpu_block_reduce, seki_cpu_block_pool, seki_cpu_block_norm,
+    seki_cpu_block_copy, seki_cpu_block_head;
 
 struct seki_block *seki_cpu_block_open(struct seki_backend *backend,
                                        const struct seki_block_spec *spec,
@@ -210,12 +225,31 @@ struct cpu_norm_parameters seki_cpu_norm_parameters(const struct seki_block *blo
 void *seki_cpu_norm_scratch(struct cpu_arena *arena, const struct cpu_backend *backend,
                             int channels);
 
-/* Finds the coefficients for norm->z into `state`, and points norm's at them. */
+/* Points norm at its coefficients and its room for sums; channels must be set. */
+void seki_cpu_norm_attach(const struct cpu_backend *backend, struct cpu_norm *norm,
+                          const struct cpu_norm_state *state, void *scratch);
+/* The coefficients of a forward in two halves: before and after somebody has summed the moments of
+ * z. From running statistics they are `known` after the first. */
+void seki_cpu_norm_start(const struct cpu_backend *backend, struct cpu_norm *norm,
+                         const struct cpu_norm_parameters *parameters, enum seki_mode mode,
+                         const struct cpu_norm_state *state, void *scratch);
+void seki_cpu_norm_finish(const struct cpu_backend *backend, const struct cpu_norm *norm,
+                          const struct cpu_norm_parameters *parameters, enum seki_mode mode,
+                          const struct cpu_norm_state *state);
+/* Both, summing what stands in norm->z. */
 void seki_cpu_norm_coefficients(const struct cpu_backend *backend, struct cpu_norm *norm,
                                 const struct cpu_norm_parameters *parameters, enum seki_mode mode,
                                 const struct cpu_norm_state *state, void *scratch);
-/* dz from dy, if dz.data is not NULL; dscale, dshift +=. norm: images, channels, pixels, z, keep,
- * relu, dy, dz, add. */
+/* dscale, dshift += and backward's coefficients, from norm->sums as norm_sums leaves them. */
+void seki_cpu_norm_gradients(const struct cpu_backend *backend, const struct cpu_norm *norm,
+                             const struct cpu_norm_parameters *parameters,
+                             const struct cpu_norm_state *state);
+/* The same, summed from norm->z and norm->dy. */
+void seki_cpu_norm_sums(const struct cpu_backend *backend, struct cpu_norm *norm,
+                        const struct cpu_norm_parameters *parameters,
+                        const struct cpu_norm_state *state, void *scratch);
+/* The same, and dz from dy, if dz.data is not NULL. norm: images, channels, pixels, z, keep, relu,
+ * dy, dz, add. */
 void seki_cpu_norm_backward(const struct cpu_backend *backend, struct cpu_norm *norm,
                             const struct cpu_norm_parameters *parameters,
                             const struct cpu_norm_state *state, void *scratch);

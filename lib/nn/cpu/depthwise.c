@@ -34,38 +34,34 @@ void seki_cpu_depthwise_take(struct cpu_arena *arena, const struct cpu_backend *
         (workspace_vectors(d, train) * SEKI_CPU_LANES * sizeof(float) + 63) / 64 * 64 + 512;
     d->workspace = seki_cpu_take(arena, parts * d->workspace_bytes);
     d->weights = seki_cpu_take_floats(arena, weights);
+    d->flipped = seki_cpu_take_floats(arena, weights);
     d->sums_stride = (weights + 7) / 8 * 8 + 64;
     if (train)
         d->sums = seki_cpu_take(arena, parts * d->sums_stride * sizeof(double));
 }
 
 /* (C, kH * kW) → (kH * kW, C), the taps in reverse if `flip`. */
-static void transpose(const struct cpu_depthwise *d, const float *weights, bool flip)
+static void transpose(const struct cpu_depthwise *d, const float *weights, bool flip, float *to)
 {
     const size_t taps = (size_t)d->kernel_height * (size_t)d->kernel_width;
     const size_t channels = (size_t)d->channels;
-    float *to = d->weights;
 
     for (size_t k = 0; k < taps; k++)
         for (size_t c = 0; c < channels; c++)
             to[k * channels + c] = weights[c * taps + (flip ? taps - 1 - k : k)];
 }
 
-void seki_cpu_depthwise_forward(const struct cpu_backend *backend, struct cpu_depthwise *d,
-                                const float *weights)
+void seki_cpu_depthwise_weights(const struct cpu_depthwise *d, const float *weights, bool backward)
 {
-    transpose(d, weights, false);
-    seki_cpu_parallel(backend, backend->kernels->depthwise, d);
+    transpose(d, weights, backward, backward ? d->flipped : d->weights);
 }
 
-void seki_cpu_depthwise_backward(const struct cpu_backend *backend, struct cpu_depthwise *d,
-                                 const float *weights, float *dweights)
+void seki_cpu_depthwise_gradient(const struct cpu_backend *backend, const struct cpu_depthwise *d,
+                                 float *dweights)
 {
     const size_t taps = (size_t)d->kernel_height * (size_t)d->kernel_width;
     const size_t channels = (size_t)d->channels;
 
-    transpose(d, weights, true);
-    seki_cpu_parallel(backend, backend->kernels->depthwise_backward, d);
     for (size_t c = 0; c < channels; c++) {
         for (size_t k = 0; k < taps; k++) {
             double sum = 0;

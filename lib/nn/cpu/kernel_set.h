@@ -106,10 +106,16 @@ static struct run run_start(int images, size_t pixels, int part, int parts)
                         .end = cpu_first(all, part + 1, parts)};
 }
 
-/* The next run of pixels of one image; false at the end. */
-static bool run_next(struct run *run, size_t pixels, int channels)
+/* Pixels whose values the nearest cache holds. */
+static size_t run_length(int channels)
 {
-    size_t most = 2048 / (size_t)channels, left;
+    return channels < 256 ? 2048 / (size_t)channels : 8;
+}
+
+/* The next run of pixels of one image, so many at most; false at the end. */
+static bool run_next(struct run *run, size_t pixels, size_t most)
+{
+    size_t left;
 
     run->first += run->count;
     if (run->first >= run->end)
@@ -117,7 +123,6 @@ static bool run_next(struct run *run, size_t pixels, int channels)
     run->image = run->first / pixels;
     left = (run->image + 1) * pixels;
     left = (left < run->end ? left : run->end) - run->first;
-    most = most < 8 ? 8 : most;
     run->count = left < most ? left : most;
     return true;
 }
@@ -132,8 +137,23 @@ static void map(const void *call, int part, int parts)
     const struct cpu_map *m = call;
     struct run run = run_start(m->images, m->pixels, part, parts);
 
-    while (run_next(&run, m->pixels, m->channels))
+    while (run_next(&run, m->pixels, run_length(m->channels)))
         EACH_WIDTH(m->channels, map, m, run.first, run.count, c, kept(m->keep, run.image));
+}
+
+/* The moments of a part of so many values from its sums: [3][channels] mean, sum of squared
+ * deviations from it, then how many values. */
+static void finish_moments(const struct cpu_norm *m, size_t count, double *sums)
+{
+    const size_t channels = (size_t)m->channels;
+    const double n = (double)count;
+
+    for (size_t c = 0; c < channels && count > 0; c++) {
+        const double sum = sums[channels + c], squares = sums[2 * channels + c] - sum * sum / n;
+        sums[c] += sum / n;
+        sums[channels + c] = squares < 0 ? 0 : squares; /* NaN stays */
+    }
+    sums[2 * channels] = n;
 }
 
 static void moments(const void *call, int part, int parts)
@@ -143,9 +163,10 @@ static void moments(const void *call, int part, int parts)
     const size_t begin = run.first;
     double *sums = m->sums + (size_t)part * m->sums_stride;
 
-    memset(sums, 0, 2 * (size_t)m->channels * sizeof(*sums));
-    while (run_next(&run, m->pixels, m->channels))
-        EACH_WIDTH(m->channels, moments, m, run.first, run.count, c, run.first - begin, sums);
+    while (run_next(&run, m->pixels, run_length(m->channels)))
+        EACH_WIDTH(m->channels, add_moments, m->z.data + run.first * m->z.stride + c, m->z.stride,
+                   run.count, run.first == begin, m->channels, sums + c);
+    finish_moments(m, run.end - begin, sums);
 }
 
 static void normalise(const void *call, int part, int parts)
@@ -153,8 +174,9 @@ static void normalise(const void *call, int part, int parts)
     const struct cpu_norm *m = call;
     struct run run = run_start(m->images, m->pixels, part, parts);
 
-    while (run_next(&run, m->pixels, m->channels))
-        EACH_WIDTH(m->channels, normalise, m, run.first, run.count, c, kept(m->keep, run.image));
+    while (run_next(&run, m->pixels, run_length(m->channels)))
+        EACH_WIDTH(m->channels, normalise, m, m->z.data + run.first * m->z.stride + c, m->z.stride,
+                   run.first, run.count, c, kept(m->keep, run.image));
 }
 
 static void norm_sums(const void *call, int part, int parts)
@@ -164,7 +186,7 @@ static void norm_sums(const void *call, int part, int parts)
     double *sums = m->sums + (size_t)part * m->sums_stride;
 
     memset(sums, 0, 2 * (size_t)m->channels * sizeof(*sums));
-    while (run_next(&run, m->pixels, m->channels))
+    while (run_next(&run, m->pixels, run_length(m->channels)))
         EACH_WIDTH(m->channels, norm_sums, m, run.first, run.count, c, kept(m->keep, run.image),
                    sums);
 }
@@ -174,51 +196,9 @@ static void norm_backward(const void *call, int part, int parts)
     const struct cpu_norm *m = call;
     struct run run = run_start(m->images, m->pixels, part, parts);
 
-    while (run_next(&run, m->pixels, m->channels))
-        EACH_WIDTH(m->channels, norm_backward, m, run.first, run.count, c,
-                   kept(m->keep, run.image));
-}
-
-/* ---- Rows --------------------------------------------------------------------------------- */
-
-static void subsample(const void *call, int part, int parts)
-{
-    const struct cpu_subsample *s = call;
-    const size_t rows = (size_t)s->images * (size_t)s->out_height;
-    const size_t line = (size_t)s->out_width * (size_t)s->channels;
-
-    for (size_t r = cpu_first(rows, part, parts); r < cpu_first(rows, part + 1, parts); r++) {
-        int at = 2 * (int)(r % (size_t)s->out_height) + s->odd;
-        int columns = (s->width - s->odd + 1) / 2;
-        size_t pixel =
-            ((r / (size_t)s->out_height) * (size_t)s->height + (size_t)at) * (size_t)s->width +
-            (size_t)s->odd;
-        float *y = s->y + r * line;
-        if (at >= s->height)
-            columns = 0;
-        if (columns > 0)
-            EACH_WIDTH(s->channels, subsample, s, s->x.data + pixel * s->x.stride, y, columns, c);
-        memset(y + (size_t)columns * (size_t)s->channels, 0,
-               (size_t)(s->out_width - columns) * (size_t)s->channels * sizeof(*y));
-    }
-}
-
-static void subsample_backward(const void *call, int part, int parts)
-{
-    const struct cpu_subsample *s = call;
-    const size_t rows = (size_t)s->images * (size_t)s->out_height;
-    const int columns = (s->width - s->odd + 1) / 2;
-
-    for (size_t r = cpu_first(rows, part, parts); r < cpu_first(rows, part + 1, parts); r++) {
-        int at = 2 * (int)(r % (size_t)s->out_height) + s->odd;
-        size_t pixel =
-            ((r / (size_t)s->out_height) * (size_t)s->height + (size_t)at) * (size_t)s->width +
-            (size_t)s->odd;
-        const float *y = s->y + r * (size_t)s->out_width * (size_t)s->channels;
-        if (at < s->height && columns > 0)
-            EACH_WIDTH(s->channels, subsample_backward, s, s->x.data + pixel * s->x.stride,
-                       s->mask.data + pixel * s->mask.stride, y, columns, c);
-    }
+    while (run_next(&run, m->pixels, run_length(m->channels)))
+        EACH_WIDTH(m->channels, norm_backward, m, run.first, run.count, c, kept(m->keep, run.image),
+                   m->dz.data + run.first * m->dz.stride + c, m->dz.stride, m->add);
 }
 
 /* ---- Images ------------------------------------------------------------------------------- */
@@ -249,23 +229,24 @@ static void subsample_backward(const void *call, int part, int parts)
             NAME##_1(__VA_ARGS__);                                                                 \
     } while (0)
 
-static void depthwise(const void *call, int part, int parts)
+static void depthwise_backward_start(const struct cpu_depthwise *d, int part)
 {
-    const struct cpu_depthwise *d = call;
-    char *workspace = d->workspace + (size_t)part * d->workspace_bytes;
+    const size_t taps = (size_t)d->kernel_height * (size_t)d->kernel_width;
 
-    EACH_IMAGE(d, d->channels, part, parts, depthwise, d, image, c, workspace);
+    memset(d->sums + (size_t)part * d->sums_stride, 0,
+           taps * (size_t)d->channels * sizeof(*d->sums));
+    if (d->mean != NULL)
+        memset(d->norm_sums + (size_t)part * d->norm_sums_stride, 0,
+               2 * (size_t)d->channels * sizeof(*d->norm_sums));
 }
 
-static void depthwise_backward(const void *call, int part, int parts)
+static void depthwise_backward_image(const struct cpu_depthwise *d, int image, const float *dy,
+                                     int part, char *workspace)
 {
-    const struct cpu_depthwise *d = call;
-    char *workspace = d->workspace + (size_t)part * d->workspace_bytes;
     double *sums = d->sums + (size_t)part * d->sums_stride;
+    double *norm_sums = d->norm_sums + (size_t)part * d->norm_sums_stride;
 
-    memset(sums, 0,
-           (size_t)(d->kernel_height * d->kernel_width) * (size_t)d->channels * sizeof(*sums));
-    EACH_IMAGE(d, d->channels, part, parts, depthwise_backward, d, image, c, workspace, sums);
+    EACH_WIDTH(d->channels, depthwise_backward, d, image, c, dy + c, workspace, sums, norm_sums);
 }
 
 static void max_pool(const void *call, int part, int parts)
@@ -299,6 +280,12 @@ static void average_pool_backward(const void *call, int part, int parts)
 
     EACH_IMAGE(p, p->channels, part, parts, average_pool_backward, p, image, c, workspace);
 }
+
+/* ---- Convolutions ------------------------------------------------------------------------- */
+
+#include "nn/cpu/set_matrix.h"
+#include "nn/cpu/set_pointwise.h"
+#include "nn/cpu/set_separable.h"
 
 /* ---- Classifier --------------------------------------------------------------------------- */
 
@@ -392,14 +379,14 @@ static void sgd(float *restrict weights, const float *restrict gradients, float 
 const struct cpu_kernels SET = {
     .name = SET_NAME,
     .map = map,
-    .subsample = subsample,
-    .subsample_backward = subsample_backward,
     .moments = moments,
     .normalise = normalise,
     .norm_sums = norm_sums,
     .norm_backward = norm_backward,
-    .depthwise = depthwise,
-    .depthwise_backward = depthwise_backward,
+    .pointwise = pointwise,
+    .pointwise_backward = pointwise_backward,
+    .separable = separable,
+    .separable_backward = separable_backward,
     .max_pool = max_pool,
     .max_pool_backward = max_pool_backward,
     .average_pool = average_pool,

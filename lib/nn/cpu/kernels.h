@@ -36,15 +36,6 @@ struct cpu_map {
     bool relu, add;
 };
 
-/* Copies every second pixel, from (odd, odd) on, out of x with ReLU (zeros outside the picture),
- * and back: x (+)= y where `mask` > 0. y is dense, out_height * out_width pixels. */
-struct cpu_subsample {
-    int images, channels, height, width, out_height, out_width, odd;
-    struct cpu_view x, mask;
-    float *y;
-    bool add;
-};
-
 /* Batch normalisation over images * pixels. Coefficients are arrays of `channels` floats:
  * y (+)= keep[n] * f((z - mean) * scale + shift), f the identity or ReLU. */
 struct cpu_norm {
@@ -54,12 +45,12 @@ struct cpu_norm {
     const float *keep;
     const float *mean, *scale, *shift;
     bool relu, add;
+    bool known; /* mean, scale, shift are, before z is: z need not be stored */
     /* backward, in two steps: sums over pixels of g and of g * (z - mean), where g is keep[n] * dy
      * (0 where ReLU was shut), then dz (+)= scale * g - offset - (z - mean) * slope */
     struct cpu_view dy, dz;
-    const float *offset, *slope;
-    /* A part's sums: moments: mean, then sum of squared deviations; backward: the two sums;
-     * [2][channels] */
+    float *offset, *slope;
+    /* A part's sums, [3][channels]: see finish_moments; backward the two */
     double *sums;
     size_t sums_stride; /* doubles between two parts' sums */
 };
@@ -72,15 +63,43 @@ struct cpu_depthwise {
     int padding_height, padding_width, dilation;
     struct cpu_view x;
     const float *mean, *scale, *shift;
-    float *weights;     /* [kernel_height * kernel_width][channels]; backward: the last tap first */
-    float *y;           /* dense */
-    const float *dy;    /* dense */
-    struct cpu_view dx; /* data NULL: not wanted */
+    float *weights, *flipped; /* [kernel_height * kernel_width][channels]; the last tap first */
+    float *y;                 /* dense */
+    size_t dy_stride;         /* between an image's pixels */
+    struct cpu_view dx;       /* data NULL: not wanted */
     bool add_dx;
     double *sums; /* a part's dW: [kernel_height * kernel_width][channels] */
     size_t sums_stride;
+    double *norm_sums; /* mean not NULL: a part's sums for its backward; see struct cpu_norm */
+    size_t norm_sums_stride;
     char *workspace; /* workspace_bytes for each part */
     size_t workspace_bytes;
+};
+
+/* 1x1 convolution of f(x), f the identity or ReLU, and what the normalisation behind it needs.
+ * Output (i, j) reads x at (step i + odd, step j + odd), zeros outside of it. */
+struct cpu_pointwise {
+    int in_channels, out_channels;
+    int height, width, out_height, out_width, step, odd;
+    bool relu;
+    struct cpu_view x;
+    float *weights;              /* [in][panel of out] */
+    const struct cpu_norm *norm; /* of its output: forward writes z and the moments, or if they are
+                                    `known` y; backward reads z, dy, keep and all coefficients */
+    /* backward */
+    float *back_weights; /* [out][panel of in] */
+    struct cpu_view dx;  /* data NULL: not wanted */
+    bool add_dx;
+    double *sums; /* a part's dW: [in][panel of out] */
+    size_t sums_stride;
+    char *workspace; /* workspace_bytes for each part */
+    size_t workspace_bytes;
+};
+
+/* Depthwise, then pointwise convolution: depthwise->y is pointwise->x. */
+struct cpu_separable {
+    const struct cpu_depthwise *depthwise;
+    const struct cpu_pointwise *pointwise;
 };
 
 /* Pooling of f(x), f the identity or ReLU. */
@@ -119,17 +138,17 @@ struct cpu_kernels {
     const char *name;
     /* struct cpu_map */
     cpu_kernel *map;
-    /* struct cpu_subsample */
-    cpu_kernel *subsample;
-    cpu_kernel *subsample_backward;
     /* struct cpu_norm */
     cpu_kernel *moments;
     cpu_kernel *normalise;
     cpu_kernel *norm_sums;
     cpu_kernel *norm_backward;
-    /* struct cpu_depthwise */
-    cpu_kernel *depthwise;
-    cpu_kernel *depthwise_backward;
+    /* struct cpu_pointwise */
+    cpu_kernel *pointwise;
+    cpu_kernel *pointwise_backward;
+    /* struct cpu_separable */
+    cpu_kernel *separable;
+    cpu_kernel *separable_backward;
     /* struct cpu_pool */
     cpu_kernel *max_pool;
     cpu_kernel *max_pool_backward;
@@ -159,6 +178,34 @@ static inline size_t cpu_first(size_t count, int part, int parts)
 {
     size_t each = count / (size_t)parts, rest = count % (size_t)parts, i = (size_t)part;
     return each * i + (i < rest ? i : rest);
+}
+
+/* Columns of a panel: so many channels, rounded up to whole vectors of the widest set. */
+static inline size_t cpu_panel(int channels)
+{
+    return ((size_t)channels + SEKI_CPU_LANES - 1) / SEKI_CPU_LANES * SEKI_CPU_LANES;
+}
+
+/* Input channels that the pointwise backward takes at a time. */
+#define CPU_BLOCK 64
+
+/* Pixels that it takes at a time, so that inputs, results and gradients stay in the nearest cache.
+ */
+static inline size_t cpu_pointwise_run(size_t floats, size_t least, size_t most)
+{
+    size_t run = 8192 / floats / 8 * 8;
+
+    return run < least ? least : run > most ? most : run;
+}
+
+static inline size_t cpu_forward_run(int in_channels)
+{
+    return cpu_pointwise_run(cpu_panel(in_channels), 24, 128);
+}
+
+static inline size_t cpu_backward_run(int out_channels)
+{
+    return cpu_pointwise_run(cpu_panel(out_channels) + 2 * CPU_BLOCK, 16, 64);
 }
 
 /* The depthwise kernels' ring of input rows: as many as one output row looks over. */

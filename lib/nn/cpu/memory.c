@@ -2,19 +2,17 @@
  * memory.c - the memory that the backend gives out. In a virtual machine the first touch of a page
  * can cost ten microseconds, so large pieces are mapped with all their pages at once.
  */
-#define _DEFAULT_SOURCE /* MAP_ANONYMOUS, MAP_POPULATE */
+#define _DEFAULT_SOURCE /* MAP_ANONYMOUS, madvise */
 #include "nn/cpu/cpu_internal.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 
-#ifndef MAP_POPULATE /* Linux alone has it; elsewhere pages come at first touch */
-#define MAP_POPULATE 0
-#endif
-
 #define ALIGNMENT ((size_t)64)
 #define PAGE      ((size_t)4096)
+#define HUGE_PAGE ((size_t)1 << 21)
 /* From this size on pieces are mapped on their own. */
 #define LARGE ((size_t)1 << 20)
 
@@ -24,12 +22,34 @@ struct header {
     size_t mapped; /* bytes to unmap; 0: from the heap */
 };
 
+static bool populate(char *base, size_t bytes)
+{
+#if defined(MADV_POPULATE_WRITE) /* Linux 5.14 on */
+    if (madvise(base, bytes, MADV_POPULATE_WRITE) == 0)
+        return true;
+    if (errno == ENOMEM)
+        return false;
+#endif
+    for (size_t at = 0; at < bytes; at += PAGE)
+        ((volatile char *)base)[at] = 0;
+    return true;
+}
+
+/* Large pages where the system has them: a step that goes over hundreds of megabytes looks up fewer.
+ */
 static void *map_pages(size_t bytes)
 {
-    void *base = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
-                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
+    char *base = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
-    return base == MAP_FAILED ? NULL : base;
+    if (base == MAP_FAILED)
+        return NULL;
+#if defined(MADV_HUGEPAGE)
+    madvise(base, bytes, MADV_HUGEPAGE); /* small pages will do */
+#endif
+    if (populate(base, bytes))
+        return base;
+    munmap(base, bytes);
+    return NULL;
 }
 
 static void *heap(size_t bytes)
@@ -57,7 +77,7 @@ void *seki_cpu_memory(struct seki_backend *backend, size_t bytes, struct seki_er
         before = ALIGNMENT;
         header.base = heap(before + bytes);
     } else {
-        header.mapped = (before + bytes + PAGE - 1) / PAGE * PAGE;
+        header.mapped = (before + bytes + HUGE_PAGE - 1) / HUGE_PAGE * HUGE_PAGE;
         header.base = map_pages(header.mapped);
     }
     if (header.base == NULL) {

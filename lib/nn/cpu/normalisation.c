@@ -42,7 +42,7 @@ struct cpu_norm_parameters seki_cpu_norm_parameters(const struct seki_block *blo
  * threads that lie side by side slow each other down even where no line is shared. */
 static size_t sums_stride(int channels)
 {
-    return (2 * (size_t)channels + 63) / 64 * 64 + 64;
+    return (3 * (size_t)channels + 63) / 64 * 64 + 64;
 }
 
 /* Sums of all parts, then offset and slope of backward. */
@@ -79,20 +79,18 @@ struct moments {
 /* Channel c's moments from those of all parts (Chan, Golub, LeVeque 1983). */
 static struct moments merged(const struct cpu_norm *norm, int parts, int c)
 {
-    const size_t pixels = (size_t)norm->images * norm->pixels;
     double mean = 0, squares = 0, seen = 0;
 
     for (int part = 0; part < parts; part++) {
         const double *sums = norm->sums + (size_t)part * norm->sums_stride;
-        double n = (double)(cpu_first(pixels, part + 1, parts) - cpu_first(pixels, part, parts));
-        double delta = sums[c] - mean;
+        double n = sums[2 * norm->channels], delta = sums[c] - mean;
         if (n == 0)
             continue;
         mean += delta * n / (seen + n);
         squares += sums[norm->channels + c] + delta * delta * seen * n / (seen + n);
         seen += n;
     }
-    return (struct moments){mean, squares / (double)pixels};
+    return (struct moments){mean, squares / seen};
 }
 
 /* running = 0.9 running + 0.1 batch. The variance is of the sample; a single value has none. */
@@ -108,41 +106,65 @@ static void update_running(const struct cpu_norm_parameters *p, int c, size_t pi
         (float)((1 - momentum) * (double)p->running_variance[c] + momentum * variance);
 }
 
-static void point_at(struct cpu_norm *norm, const struct cpu_norm_state *state)
+static void set_coefficients(const struct cpu_norm_parameters *parameters, int c,
+                             const struct moments *m, const struct cpu_norm_state *state)
 {
+    const double inverse = 1 / sqrt(m->variance + (double)SEKI_NORM_EPSILON);
+
+    state->mean[c] = (float)m->mean;
+    state->inverse[c] = (float)inverse;
+    state->scale[c] =
+        (float)(parameters->scale != NULL ? (double)parameters->scale[c] * inverse : inverse);
+    state->shift[c] = parameters->shift != NULL ? parameters->shift[c] : 0;
+}
+
+void seki_cpu_norm_attach(const struct cpu_backend *backend, struct cpu_norm *norm,
+                          const struct cpu_norm_state *state, void *scratch)
+{
+    struct cpu_arena arena = {scratch, 0};
+    struct scratch own = take_scratch(&arena, backend, norm->channels);
+
+    norm->sums = own.sums;
+    norm->sums_stride = sums_stride(norm->channels);
+    norm->offset = own.offset;
+    norm->slope = own.slope;
     norm->mean = state->mean;
     norm->scale = state->scale;
     norm->shift = state->shift;
+}
+
+void seki_cpu_norm_start(const struct cpu_backend *backend, struct cpu_norm *norm,
+                         const struct cpu_norm_parameters *parameters, enum seki_mode mode,
+                         const struct cpu_norm_state *state, void *scratch)
+{
+    seki_cpu_norm_attach(backend, norm, state, scratch);
+    norm->known = mode == SEKI_MODE_INFER;
+    for (int c = 0; norm->known && c < norm->channels; c++) {
+        struct moments m = {parameters->running_mean[c], parameters->running_variance[c]};
+        set_coefficients(parameters, c, &m, state);
+    }
+}
+
+void seki_cpu_norm_finish(const struct cpu_backend *backend, const struct cpu_norm *norm,
+                          const struct cpu_norm_parameters *parameters, enum seki_mode mode,
+                          const struct cpu_norm_state *state)
+{
+    for (int c = 0; !norm->known && c < norm->channels; c++) {
+        struct moments m = merged(norm, backend->base.threads, c);
+        if (mode == SEKI_MODE_TRAIN)
+            update_running(parameters, c, (size_t)norm->images * norm->pixels, &m);
+        set_coefficients(parameters, c, &m, state);
+    }
 }
 
 void seki_cpu_norm_coefficients(const struct cpu_backend *backend, struct cpu_norm *norm,
                                 const struct cpu_norm_parameters *parameters, enum seki_mode mode,
                                 const struct cpu_norm_state *state, void *scratch)
 {
-    const int parts = backend->base.threads;
-    struct cpu_arena arena = {scratch, 0};
-    struct scratch own = take_scratch(&arena, backend, norm->channels);
-
-    norm->sums = own.sums;
-    norm->sums_stride = sums_stride(norm->channels);
-    if (mode != SEKI_MODE_INFER)
+    seki_cpu_norm_start(backend, norm, parameters, mode, state, scratch);
+    if (!norm->known)
         seki_cpu_parallel(backend, backend->kernels->moments, norm);
-    for (int c = 0; c < norm->channels; c++) {
-        struct moments m;
-        if (mode == SEKI_MODE_INFER)
-            m = (struct moments){parameters->running_mean[c], parameters->running_variance[c]};
-        else
-            m = merged(norm, parts, c);
-        if (mode == SEKI_MODE_TRAIN)
-            update_running(parameters, c, (size_t)norm->images * norm->pixels, &m);
-        double inverse = 1 / sqrt(m.variance + (double)SEKI_NORM_EPSILON);
-        state->mean[c] = (float)m.mean;
-        state->inverse[c] = (float)inverse;
-        state->scale[c] =
-            (float)(parameters->scale != NULL ? (double)parameters->scale[c] * inverse : inverse);
-        state->shift[c] = parameters->shift != NULL ? parameters->shift[c] : 0;
-    }
-    point_at(norm, state);
+    seki_cpu_norm_finish(backend, norm, parameters, mode, state);
 }
 
 /*
@@ -150,22 +172,15 @@ void seki_cpu_norm_coefficients(const struct cpu_backend *backend, struct cpu_no
  *   dshift = sum g,  dscale = sum g xhat,
  *   dz = scale * (g - dshift / n - xhat * dscale / n), `scale` having 1 / deviation in it.
  */
-void seki_cpu_norm_backward(const struct cpu_backend *backend, struct cpu_norm *norm,
-                            const struct cpu_norm_parameters *parameters,
-                            const struct cpu_norm_state *state, void *scratch)
+void seki_cpu_norm_gradients(const struct cpu_backend *backend, const struct cpu_norm *norm,
+                             const struct cpu_norm_parameters *parameters,
+                             const struct cpu_norm_state *state)
 {
-    const int parts = backend->base.threads;
     const double n = (double)norm->images * (double)norm->pixels;
-    struct cpu_arena arena = {scratch, 0};
-    struct scratch own = take_scratch(&arena, backend, norm->channels);
 
-    point_at(norm, state);
-    norm->sums = own.sums;
-    norm->sums_stride = sums_stride(norm->channels);
-    seki_cpu_parallel(backend, backend->kernels->norm_sums, norm);
     for (int c = 0; c < norm->channels; c++) {
         double sum = 0, products = 0, inverse = (double)state->inverse[c];
-        for (int part = 0; part < parts; part++) {
+        for (int part = 0; part < backend->base.threads; part++) {
             const double *sums = norm->sums + (size_t)part * norm->sums_stride;
             sum += sums[c];
             products += sums[norm->channels + c];
@@ -175,12 +190,25 @@ void seki_cpu_norm_backward(const struct cpu_backend *backend, struct cpu_norm *
             parameters->dscale[c] += (float)products;
             parameters->dshift[c] += (float)sum;
         }
-        own.offset[c] = (float)((double)state->scale[c] * sum / n);
-        own.slope[c] = (float)((double)state->scale[c] * inverse * products / n);
+        norm->offset[c] = (float)((double)state->scale[c] * sum / n);
+        norm->slope[c] = (float)((double)state->scale[c] * inverse * products / n);
     }
-    if (norm->dz.data == NULL)
-        return;
-    norm->offset = own.offset;
-    norm->slope = own.slope;
-    seki_cpu_parallel(backend, backend->kernels->norm_backward, norm);
+}
+
+void seki_cpu_norm_sums(const struct cpu_backend *backend, struct cpu_norm *norm,
+                        const struct cpu_norm_parameters *parameters,
+                        const struct cpu_norm_state *state, void *scratch)
+{
+    seki_cpu_norm_attach(backend, norm, state, scratch);
+    seki_cpu_parallel(backend, backend->kernels->norm_sums, norm);
+    seki_cpu_norm_gradients(backend, norm, parameters, state);
+}
+
+void seki_cpu_norm_backward(const struct cpu_backend *backend, struct cpu_norm *norm,
+                            const struct cpu_norm_parameters *parameters,
+                            const struct cpu_norm_state *state, void *scratch)
+{
+    seki_cpu_norm_sums(backend, norm, parameters, state, scratch);
+    if (norm->dz.data != NULL)
+        seki_cpu_parallel(backend, backend->kernels->norm_backward, norm);
 }

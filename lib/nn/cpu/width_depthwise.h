@@ -264,10 +264,11 @@ static void V(input_picture)(const struct cpu_depthwise *d, int image, int chann
     memset(ring, 0, (size_t)p->ring_rows * (size_t)p->row_length * sizeof(*ring));
 }
 
-static void V(load_weights)(const struct cpu_depthwise *d, int channel, V(vector) * weights)
+static void V(load_weights)(const struct cpu_depthwise *d, const float *from, int channel,
+                            V(vector) * weights)
 {
     for (int k = 0; k < d->kernel_height * d->kernel_width; k++)
-        weights[k] = V(load)(d->weights + (size_t)k * (size_t)d->channels + channel);
+        weights[k] = V(load)(from + (size_t)k * (size_t)d->channels + channel);
 }
 
 static void V(depthwise)(const struct cpu_depthwise *d, int image, int channel, char *workspace)
@@ -279,7 +280,7 @@ static void V(depthwise)(const struct cpu_depthwise *d, int image, int channel, 
     float *y = d->y + (size_t)image * (size_t)d->out_height * row + channel;
     struct V(picture) x;
 
-    V(load_weights)(d, channel, weights);
+    V(load_weights)(d, d->weights, channel, weights);
     V(input_picture)(d, image, channel, depthwise_ring_rows(d), &x, ring);
     for (int i = 0; i < d->out_height; i++) {
         V(find_rows)(&x, i * d->stride_height, d->kernel_height, d->dilation, rows);
@@ -289,37 +290,47 @@ static void V(depthwise)(const struct cpu_depthwise *d, int image, int channel, 
     }
 }
 
-/* dx (+)= a row of dX where ReLU was open. */
+/* dx (+)= a row of dX where ReLU was open. Behind a normalisation `sums` gets what its gradient
+ * needs: see norm_sums. */
 static void V(put_dx)(const struct cpu_depthwise *d, size_t pixel, int channel,
-                      const V(vector) * row)
+                      const V(vector) * row, V(vector) sums[2])
 {
     const float *x = d->x.data + pixel * d->x.stride + channel;
     float *dx = d->dx.data + pixel * d->dx.stride + channel;
+    const size_t x_stride = d->x.stride, dx_stride = d->dx.stride, width = (size_t)d->width;
     const bool add = d->add_dx;
 
     if (d->mean != NULL) {
         const V(vector) mean = V(load)(d->mean + channel), scale = V(load)(d->scale + channel),
                         shift = V(load)(d->shift + channel);
-        for (size_t i = 0; i < (size_t)d->width; i++) {
-            V(vector) value = (V(load)(x + i * d->x.stride) - mean) * scale + shift;
-            V(put)(dx + i * d->dx.stride, V(where_positive)(value, row[i]), add);
+        V(vector) g_sum = sums[0], product_sum = sums[1];
+        for (size_t i = 0; i < width; i++) {
+            V(vector) deviation = V(load)(x + i * x_stride) - mean;
+            V(vector) g = V(where_positive)(deviation * scale + shift, row[i]);
+            g_sum += g;
+            product_sum += g * deviation;
+            V(put)(dx + i * dx_stride, g, add);
         }
+        sums[0] = g_sum;
+        sums[1] = product_sum;
         return;
     }
-    for (size_t i = 0; i < (size_t)d->width; i++)
-        V(put)(dx + i * d->dx.stride, V(where_positive)(V(load)(x + i * d->x.stride), row[i]), add);
+    for (size_t i = 0; i < width; i++)
+        V(put)(dx + i * dx_stride, V(where_positive)(V(load)(x + i * x_stride), row[i]), add);
 }
 
-static void V(depthwise_dx)(const struct cpu_depthwise *d, int image, int channel, char *workspace)
+/* dy: the image's, this channel's first, d->dy_stride between pixels. */
+static void V(depthwise_dx)(const struct cpu_depthwise *d, int image, int channel, const float *dy,
+                            char *workspace, double *norm_sums)
 {
     const V(vector) * rows[MAX_KERNEL];
     V(vector) *weights = (V(vector) *)workspace;
     V(vector) *row = weights + d->kernel_height * d->kernel_width;
     V(vector) *ring = row + d->width;
-    const size_t pixels = (size_t)d->out_height * (size_t)d->out_width;
-    struct V(picture) dy = {
-        .data = d->dy + (size_t)image * pixels * (size_t)d->channels + channel,
-        .stride = (size_t)d->channels,
+    V(vector) sums[2];
+    struct V(picture) picture = {
+        .data = dy,
+        .stride = d->dy_stride,
         .height = d->out_height,
         .width = d->out_width,
         .spacing_height = d->stride_height,
@@ -331,32 +342,37 @@ static void V(depthwise_dx)(const struct cpu_depthwise *d, int image, int channe
         .row_length = depthwise_row_length(d, d->width, 1),
     };
 
-    memset(ring, 0, (size_t)dy.ring_rows * (size_t)dy.row_length * sizeof(*ring));
-    V(load_weights)(d, channel, weights);
+    memset(sums, 0, sizeof(sums));
+    memset(ring, 0, (size_t)picture.ring_rows * (size_t)picture.row_length * sizeof(*ring));
+    V(load_weights)(d, d->flipped, channel, weights);
     for (int i = 0; i < d->height; i++) {
-        V(find_rows)(&dy, i, d->kernel_height, d->dilation, rows);
+        V(find_rows)(&picture, i, d->kernel_height, d->dilation, rows);
         V(correlate_row)
         (rows, d->kernel_height, weights, d->kernel_width, d->dilation, 1, d->width, (float *)row,
          W);
         V(put_dx)
-        (d, ((size_t)image * (size_t)d->height + (size_t)i) * (size_t)d->width, channel, row);
+        (d, ((size_t)image * (size_t)d->height + (size_t)i) * (size_t)d->width, channel, row, sums);
+    }
+    for (int lane = 0; d->mean != NULL && lane < W; lane++) {
+        norm_sums[channel + lane] += (double)V(lane)(&sums[0], lane);
+        norm_sums[d->channels + channel + lane] += (double)V(lane)(&sums[1], lane);
     }
 }
 
-static void V(depthwise_dw)(const struct cpu_depthwise *d, int image, int channel, char *workspace,
-                            double *sums)
+static void V(depthwise_dw)(const struct cpu_depthwise *d, int image, int channel, const float *dy,
+                            char *workspace, double *sums)
 {
     const int taps = d->kernel_height * d->kernel_width, run = depthwise_run(d);
     const V(vector) * rows[SEKI_CPU_RUN_ROWS * MAX_KERNEL];
     V(vector) *products = (V(vector) *)workspace, *zeros = products + taps;
     V(vector) *ring = zeros + depthwise_row_length(d, d->out_width, d->stride_width);
-    const size_t row = (size_t)d->out_width * (size_t)d->channels;
+    const size_t row = (size_t)d->out_width * d->dy_stride;
     struct V(picture) x;
     struct V(products) p = {.rows = rows,
                             .kernel_height = d->kernel_height,
                             .columns = d->out_width,
-                            .dy = d->dy + (size_t)image * (size_t)d->out_height * row + channel,
-                            .dy_pixel = (size_t)d->channels,
+                            .dy = dy,
+                            .dy_pixel = d->dy_stride,
                             .dy_row = row,
                             .sums = products};
 
@@ -381,9 +397,9 @@ static void V(depthwise_dw)(const struct cpu_depthwise *d, int image, int channe
 }
 
 static void V(depthwise_backward)(const struct cpu_depthwise *d, int image, int channel,
-                                  char *workspace, double *sums)
+                                  const float *dy, char *workspace, double *sums, double *norm_sums)
 {
     if (d->dx.data != NULL)
-        V(depthwise_dx)(d, image, channel, workspace);
-    V(depthwise_dw)(d, image, channel, workspace, sums);
+        V(depthwise_dx)(d, image, channel, dy, workspace, norm_sums);
+    V(depthwise_dw)(d, image, channel, dy, workspace, sums);
 }

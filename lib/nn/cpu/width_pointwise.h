@@ -31,85 +31,63 @@ static void V(map)(const struct cpu_map *m, size_t first, size_t count, int chan
     }
 }
 
-/* Row `row` of the smaller picture. */
-static void V(subsample)(const struct cpu_subsample *s, const float *x, float *y, int columns,
-                         int channel)
+/* Adds a run of values to a part's moments: [3][channels] a value near the mean, the sum of
+ * deviations from it, the sum of their squares. The first run gives its own mean as that value. */
+static void V(add_moments)(const float *z, size_t stride, size_t count, bool first, int channels,
+                           double *sums)
 {
-    for (int i = 0; i < columns; i++)
-        V(store)
-    (y + (size_t)i * (size_t)s->channels + channel,
-     V(relu)(V(load)(x + (size_t)i * 2 * s->x.stride + channel)));
-}
-
-static void V(subsample_backward)(const struct cpu_subsample *s, float *x, const float *mask,
-                                  const float *y, int columns, int channel)
-{
-    for (int i = 0; i < columns; i++) {
-        V(vector) g = V(load)(y + (size_t)i * (size_t)s->channels + channel);
-        V(vector) open = V(load)(mask + (size_t)i * 2 * s->mask.stride + channel);
-        V(put)(x + (size_t)i * 2 * s->x.stride + channel, V(where_positive)(open, g), s->add);
-    }
-}
-
-/* Merges mean and sum of squared deviations of `count` values into those of `before` others (Chan,
- * Golub, LeVeque 1983). The sums are of x - about. */
-static inline void V(merge)(double *mean, double *squares, size_t before, size_t count,
-                            V(vector) about, V(vector) sum, V(vector) sum_squares)
-{
-    const double n = (double)count, all = (double)(before + count);
-
-    for (int i = 0; i < W; i++) {
-        double s = V(lane)(&sum, i), chunk_mean = V(lane)(&about, i) + s / n;
-        double delta = chunk_mean - mean[i];
-        mean[i] += delta * n / all;
-        squares[i] +=
-            V(lane)(&sum_squares, i) - s * s / n + delta * delta * (double)before * n / all;
-    }
-}
-
-/* Two sweeps over a run that the first has brought to the nearest cache. `before`: pixels seen so
- * far. */
-static void V(moments)(const struct cpu_norm *m, size_t first, size_t count, int channel,
-                       size_t before, double *sums)
-{
-    const float *z = m->z.data + first * m->z.stride + channel;
-    const size_t stride = m->z.stride;
-    V(vector) a0 = {0}, a1 = {0}, a2 = {0}, a3 = {0}, s0 = {0}, s1 = {0}, mean;
+    V(vector) about, a0 = {0}, a1 = {0}, s0 = {0}, s1 = {0};
     size_t i = 0;
 
-    for (; i + 4 <= count; i += 4) {
-        a0 += V(load)(z + i * stride);
-        a1 += V(load)(z + (i + 1) * stride);
-        a2 += V(load)(z + (i + 2) * stride);
-        a3 += V(load)(z + (i + 3) * stride);
+    if (first) {
+        for (i = 0; i < count; i++)
+            a0 += V(load)(z + i * stride);
+        a0 *= 1.0f / (float)count;
+        for (int lane = 0; lane < W; lane++) {
+            sums[lane] = (double)V(lane)(&a0, lane);
+            sums[channels + lane] = sums[2 * channels + lane] = 0;
+        }
+        a0 = a1;
     }
-    for (; i < count; i++)
-        a0 += V(load)(z + i * stride);
-    mean = ((a0 + a1) + (a2 + a3)) * (1.0f / (float)count);
-    a0 = a1 = s0;
+    for (int lane = 0; lane < W; lane++)
+        V(set_lane)(&about, lane, (float)sums[lane]);
     for (i = 0; i + 2 <= count; i += 2) {
-        V(vector) d0 = V(load)(z + i * stride) - mean, d1 = V(load)(z + (i + 1) * stride) - mean;
+        V(vector) d0 = V(load)(z + i * stride) - about, d1 = V(load)(z + (i + 1) * stride) - about;
         a0 += d0;
         a1 += d1;
         s0 += d0 * d0;
         s1 += d1 * d1;
     }
     if (i < count) {
-        V(vector) d0 = V(load)(z + i * stride) - mean;
+        V(vector) d0 = V(load)(z + i * stride) - about;
         a0 += d0;
         s0 += d0 * d0;
     }
-    V(merge)(sums + channel, sums + m->channels + channel, before, count, mean, a0 + a1, s0 + s1);
+    a0 += a1;
+    s0 += s1;
+    for (int lane = 0; lane < W; lane++) {
+        sums[channels + lane] += (double)V(lane)(&a0, lane);
+        sums[2 * channels + lane] += (double)V(lane)(&s0, lane);
+    }
 }
 
-static void V(normalise)(const struct cpu_norm *m, size_t first, size_t count, int channel,
-                         float keep)
+/* Stores a run of results as z and adds them to the moments. */
+static void V(keep_result)(const float *tile, size_t tile_stride, float *z, size_t z_stride,
+                           size_t count, bool first, int channels, double *sums)
 {
-    const float *z = m->z.data + first * m->z.stride + channel;
+    for (size_t i = 0; i < count; i++)
+        V(store)(z + i * z_stride, V(load)(tile + i * tile_stride));
+    V(add_moments)(tile, tile_stride, count, first, channels, sums);
+}
+
+/* y (+)= keep * f((z - mean) * scale + shift) for a run of values of z. */
+static void V(normalise)(const struct cpu_norm *m, const float *z, size_t z_stride, size_t first,
+                         size_t count, int channel, float keep)
+{
     float *y = m->y.data + first * m->y.stride + channel;
     const V(vector) mean = V(load)(m->mean + channel), scale = V(load)(m->scale + channel),
                     shift = V(load)(m->shift + channel);
-    const size_t z_stride = m->z.stride, y_stride = m->y.stride;
+    const size_t y_stride = m->y.stride;
     const bool relu = m->relu, add = m->add;
 
     for (size_t i = 0; i < count; i++) {
@@ -158,22 +136,49 @@ static void V(norm_sums)(const struct cpu_norm *m, size_t first, size_t count, i
     }
 }
 
+/* dz (+)= its gradient, for a run of pixels from `first` on; dz: the first one's. */
 static void V(norm_backward)(const struct cpu_norm *m, size_t first, size_t count, int channel,
-                             float keep)
+                             float keep, float *dz, size_t dz_stride, bool add)
 {
     const float *z = m->z.data + first * m->z.stride + channel;
     const float *dy = m->dy.data + first * m->dy.stride + channel;
-    float *dz = m->dz.data + first * m->dz.stride + channel;
     const V(vector) mean = V(load)(m->mean + channel), scale = V(load)(m->scale + channel),
                     shift = V(load)(m->shift + channel), offset = V(load)(m->offset + channel),
                     slope = V(load)(m->slope + channel), factor = scale * keep;
-    const size_t z_stride = m->z.stride, dy_stride = m->dy.stride, dz_stride = m->dz.stride;
-    const bool relu = m->relu, add = m->add;
+    const size_t z_stride = m->z.stride, dy_stride = m->dy.stride;
+    const bool relu = m->relu;
 
     for (size_t i = 0; i < count; i++) {
+        __builtin_prefetch(z + (i + count) * z_stride);
+        __builtin_prefetch(dy + (i + count) * dy_stride);
         V(vector) d = V(load)(z + i * z_stride) - mean, g = V(load)(dy + i * dy_stride);
         if (relu)
             g = V(where_positive)(d * scale + shift, g);
         V(put)(dz + i * dz_stride, factor * g - offset - d * slope, add);
+    }
+}
+
+/* A run of pixels, `pixel` floats apart, into a tile, through ReLU or not. */
+static void V(gather)(const float *x, size_t pixel, size_t count, bool relu, float *tile,
+                      size_t stride)
+{
+    for (size_t i = 0; i < count; i++) {
+        __builtin_prefetch(x + (i + count) * pixel);
+        V(vector) v = V(load)(x + i * pixel);
+        V(store)(tile + i * stride, relu ? V(relu)(v) : v);
+    }
+}
+
+/* dx (+)= the tile's gradients, with ReLU where its inputs (a tile too) were positive. */
+static void V(scatter)(const float *gradients, size_t stride, const float *inputs,
+                       size_t inputs_stride, size_t count, bool relu, float *dx, size_t pixel,
+                       bool add)
+{
+    for (size_t i = 0; i < count; i++) {
+        V(vector) g = V(load)(gradients + i * stride);
+        if (add) __builtin_prefetch(dx + (i + count) * pixel, 1);
+        if (relu)
+            g = V(where_positive)(V(load)(inputs + i * inputs_stride), g);
+        V(put)(dx + i * pixel, g, add);
     }
 }

@@ -57,6 +57,12 @@ static inline float V(lane)(const V(vector) * x, int i)
     return *x;
 }
 
+static inline void V(set_lane)(V(vector) * x, int i, float value)
+{
+    (void)i;
+    *x = value;
+}
+
 #else
 
 typedef float V(vector) __attribute__((vector_size(W * sizeof(float)), aligned(4), may_alias));
@@ -109,6 +115,11 @@ static inline float V(total)(V(vector) x)
 static inline float V(lane)(const V(vector) * x, int i)
 {
     return (*x)[i];
+}
+
+static inline void V(set_lane)(V(vector) * x, int i, float value)
+{
+    (*x)[i] = value;
 }
 
 #endif

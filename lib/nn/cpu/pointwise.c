@@ -1,0 +1,122 @@
+/*
+ * pointwise.c - 1x1 convolutions with the normalisation behind them: scratch, the weights' panels,
+ * the sum of the parts' dW. The work itself is in set_pointwise.h and set_separable.h.
+ */
+#include "nn/cpu/cpu_internal.h"
+
+/* 512 bytes between threads: see sums_stride in normalisation.c. */
+#define APART 512
+
+static size_t panel_count(int rows, int columns)
+{
+    return (size_t)rows * cpu_panel(columns);
+}
+
+/* Floats that a part works in. */
+static size_t workspace_floats(const struct cpu_pointwise *w, bool train, size_t image_pixels)
+{
+    const size_t in = cpu_panel(w->in_channels), out = cpu_panel(w->out_channels);
+    const size_t forward = cpu_forward_run(w->in_channels) * (in + out);
+    const size_t backward = panel_count(w->in_channels, w->out_channels) +
+                            cpu_backward_run(w->out_channels) * (out + 2 * CPU_BLOCK) +
+                            image_pixels * in;
+
+    return train && backward > forward ? backward : forward;
+}
+
+void seki_cpu_pointwise_take(struct cpu_arena *arena, const struct cpu_backend *backend, bool train,
+                             size_t image_pixels, struct cpu_pointwise *w)
+{
+    const size_t parts = (size_t)backend->base.threads;
+    const size_t forward = panel_count(w->in_channels, w->out_channels);
+
+    w->workspace_bytes =
+        (workspace_floats(w, train, image_pixels) * sizeof(float) + 63) / 64 * 64 + APART;
+    w->workspace = seki_cpu_take(arena, parts * w->workspace_bytes);
+    w->weights = seki_cpu_take_floats(arena, forward);
+    if (!train)
+        return;
+    w->back_weights = seki_cpu_take_floats(arena, panel_count(w->out_channels, w->in_channels));
+    w->sums_stride = forward + APART / sizeof(double);
+    w->sums = seki_cpu_take(arena, parts * w->sums_stride * sizeof(double));
+}
+
+struct pack {
+    const float *from; /* (rows, columns), or transposed (columns, rows) */
+    float *to;         /* [rows][panel of columns] */
+    int rows, columns;
+    bool transposed;
+};
+
+static void pack_part(const void *call, int part, int parts)
+{
+    const struct pack *p = call;
+    const size_t panel = cpu_panel(p->columns), columns = (size_t)p->columns;
+    const size_t rows = (size_t)p->rows, end = cpu_first(rows, part + 1, parts);
+
+    for (size_t r = cpu_first(rows, part, parts); r < end; r++) {
+        float *to = p->to + r * panel;
+        for (size_t c = 0; c < columns; c++)
+            to[c] = p->transposed ? p->from[c * rows + r] : p->from[r * columns + c];
+        for (size_t c = columns; c < panel; c++)
+            to[c] = 0;
+    }
+}
+
+/* Few weights are not worth waking the other threads. */
+static void pack(const struct cpu_backend *backend, const struct pack *p)
+{
+    if (p->rows * p->columns < 4096)
+        pack_part(p, 0, 1);
+    else
+        seki_cpu_parallel(backend, pack_part, p);
+}
+
+void seki_cpu_pointwise_pack(const struct cpu_backend *backend, const struct cpu_pointwise *w,
+                             const float *weights)
+{
+    const struct pack forward = {weights, w->weights, w->in_channels, w->out_channels, true};
+
+    pack(backend, &forward);
+}
+
+void seki_cpu_pointwise_pack_back(const struct cpu_backend *backend, const struct cpu_pointwise *w,
+                                  const float *weights)
+{
+    const struct pack back = {weights, w->back_weights, w->out_channels, w->in_channels, false};
+
+    pack(backend, &back);
+}
+
+struct gather {
+    const struct cpu_pointwise *pointwise;
+    float *dweights; /* (out, in) += */
+    int parts;       /* whose sums there are */
+};
+
+static void gather_part(const void *call, int part, int parts)
+{
+    const struct gather *g = call;
+    const struct cpu_pointwise *w = g->pointwise;
+    const size_t in = (size_t)w->in_channels, out = (size_t)w->out_channels;
+    const size_t panel = cpu_panel(w->out_channels), end = cpu_first(out, part + 1, parts);
+
+    for (size_t o = cpu_first(out, part, parts); o < end; o++)
+        for (size_t i = 0; i < in; i++) {
+            double sum = 0;
+            for (size_t p = 0; p < (size_t)g->parts; p++)
+                sum += w->sums[p * w->sums_stride + i * panel + o];
+            g->dweights[o * in + i] += (float)sum;
+        }
+}
+
+void seki_cpu_pointwise_gradient(const struct cpu_backend *backend, const struct cpu_pointwise *w,
+                                 float *dweights)
+{
+    const struct gather g = {w, dweights, backend->base.threads};
+
+    if (w->in_channels * w->out_channels < 4096)
+        gather_part(&g, 0, 1);
+    else
+        seki_cpu_parallel(backend, gather_part, &g);
+}

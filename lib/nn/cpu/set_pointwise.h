@@ -1,0 +1,200 @@
+/*
+ * set_pointwise.h - template: 1x1 convolutions, forward and both gradients in one pass over memory.
+ * Included once by kernel_set.h.
+ *
+ * The unit of work is a run of pixels, so short that all that is made of it stays in the nearest
+ * cache: inputs through ReLU, the product with the weights, the sums for the normalisation behind;
+ * backward the normalisation's gradient, dW's product, dX's product, ReLU's mask. Memory sees x, z,
+ * dy once, and dx once.
+ */
+
+/* Consecutive pixels of a run whose inputs lie `step` apart. Of `count`, the last ones may have
+ * none: they are outside. */
+struct segment {
+    size_t input, inside, count;
+};
+
+static struct segment segment_at(const struct cpu_pointwise *w, size_t pixel, size_t left)
+{
+    const size_t pixels = (size_t)w->out_height * (size_t)w->out_width;
+    const size_t image = pixel / pixels, at = pixel % pixels;
+    const size_t input = image * (size_t)w->height * (size_t)w->width;
+
+    if (w->step == 1)
+        return (struct segment){input + at, left, left};
+    const int row = w->step * (int)(at / (size_t)w->out_width) + w->odd;
+    const int column = (int)(at % (size_t)w->out_width);
+    const int columns = (w->width - w->odd + w->step - 1) / w->step;
+    const size_t count = (size_t)(w->out_width - column);
+    struct segment s = {
+        input + (size_t)row * (size_t)w->width + (size_t)(w->step * column + w->odd), 0, count};
+
+    s.count = left < count ? left : count;
+    if (row < w->height && column < columns)
+        s.inside = (size_t)(columns - column) < s.count ? (size_t)(columns - column) : s.count;
+    return s;
+}
+
+/* Channels from `channel` to `end` of a run of pixels into a tile. */
+static void gather_run(const struct cpu_pointwise *w, size_t first, size_t count, int channel,
+                       int end, float *tile, size_t stride)
+{
+    const size_t pixel = (size_t)w->step * w->x.stride;
+
+    for (size_t done = 0; done < count;) {
+        struct segment s = segment_at(w, first + done, count - done);
+        const float *x = w->x.data + s.input * w->x.stride + channel;
+        if (s.inside > 0)
+            EACH_WIDTH(end - channel, gather, x + c, pixel, s.inside, w->relu, tile + c, stride);
+        for (size_t i = s.inside; i < s.count; i++)
+            memset(tile + i * stride, 0, (size_t)(end - channel) * sizeof(*tile));
+        done += s.count;
+        tile += s.count * stride;
+    }
+}
+
+static void scatter_run(const struct cpu_pointwise *w, size_t first, size_t count, int channel,
+                        int end, const float *gradients, size_t stride, const float *inputs,
+                        size_t inputs_stride)
+{
+    const size_t pixel = (size_t)w->step * w->dx.stride;
+
+    for (size_t done = 0; done < count;) {
+        struct segment s = segment_at(w, first + done, count - done);
+        float *dx = w->dx.data + s.input * w->dx.stride + channel;
+        if (s.inside > 0)
+            EACH_WIDTH(end - channel, scatter, gradients + c, stride, inputs + c, inputs_stride,
+                       s.inside, w->relu, dx + c, pixel, w->add_dx);
+        done += s.count;
+        gradients += s.count * stride;
+        inputs += s.count * inputs_stride;
+    }
+}
+
+/* What becomes of a run's results: y at once where the statistics are known, else z and its
+ * moments. */
+static void finish_run(const struct cpu_norm *m, const float *tile, size_t stride, size_t first,
+                       size_t count, bool begin, double *sums)
+{
+    if (m->known)
+        EACH_WIDTH(m->channels, normalise, m, tile + c, stride, first, count, c,
+                   kept(m->keep, first / m->pixels));
+    else
+        EACH_WIDTH(m->channels, keep_result, tile + c, stride, m->z.data + first * m->z.stride + c,
+                   m->z.stride, count, begin, m->channels, sums + c);
+}
+
+static void forward_run(const struct cpu_pointwise *w, size_t first, size_t count, bool begin,
+                        float *workspace, double *sums)
+{
+    const size_t in = cpu_panel(w->in_channels), out = cpu_panel(w->out_channels);
+    const bool direct = !w->relu && w->step == 1;
+    float *tile = workspace + (direct ? 0 : count * in);
+    const float *inputs = workspace;
+    size_t stride = in;
+
+    if (direct) {
+        inputs = w->x.data + first * w->x.stride;
+        stride = w->x.stride;
+    } else {
+        gather_run(w, first, count, 0, w->in_channels, workspace, in);
+    }
+    product(inputs, stride, w->weights, out, tile, out, (int)count, (size_t)w->in_channels,
+            (int)(out / LANES));
+    finish_run(w->norm, tile, out, first, count, begin, sums);
+}
+
+static void pointwise(const void *call, int part, int parts)
+{
+    const struct cpu_pointwise *w = call;
+    const struct cpu_norm *m = w->norm;
+    float *workspace = (float *)(w->workspace + (size_t)part * w->workspace_bytes);
+    double *sums = m->sums + (size_t)part * m->sums_stride;
+    struct run run = run_start(m->images, m->pixels, part, parts);
+    const size_t begin = run.first;
+
+    while (run_next(&run, m->pixels, cpu_forward_run(w->in_channels)))
+        forward_run(w, run.first, run.count, run.first == begin, workspace, sums);
+    if (!m->known)
+        finish_moments(m, run.end - begin, sums);
+}
+
+/* ---- Backward ----------------------------------------------------------------------------- */
+
+/* A part's dW while it is summed: in float over some thousand pixels, then in double. */
+struct weight_sums {
+    float *few;
+    double *all;
+    size_t count, pixels;
+};
+
+static struct weight_sums weight_sums_start(const struct cpu_pointwise *w, float *few, int part)
+{
+    struct weight_sums s = {few, w->sums + (size_t)part * w->sums_stride,
+                            (size_t)w->in_channels * cpu_panel(w->out_channels), 0};
+
+    memset(s.few, 0, s.count * sizeof(*s.few));
+    memset(s.all, 0, s.count * sizeof(*s.all));
+    return s;
+}
+
+static void weight_sums_move(struct weight_sums *s)
+{
+    for (size_t i = 0; i < s->count; i++) {
+        s->all[i] += (double)s->few[i];
+        s->few[i] = 0;
+    }
+    s->pixels = 0;
+}
+
+static void weight_sums_count(struct weight_sums *s, size_t pixels)
+{
+    s->pixels += pixels;
+    if (s->pixels >= 4096)
+        weight_sums_move(s);
+}
+
+/* The gradient before the normalisation, of a run. */
+static void gradient_run(const struct cpu_norm *m, size_t first, size_t count, float *tile,
+                         size_t stride)
+{
+    EACH_WIDTH(m->channels, norm_backward, m, first, count, c, kept(m->keep, first / m->pixels),
+               tile + c, stride, false);
+}
+
+static void backward_run(const struct cpu_pointwise *w, size_t first, size_t count,
+                         float *workspace, struct weight_sums *sums)
+{
+    const size_t out = cpu_panel(w->out_channels), in = cpu_panel(w->in_channels);
+    const int vectors = (int)(out / LANES);
+    float *dz = workspace, *x = dz + count * out, *dx = x + count * CPU_BLOCK;
+
+    gradient_run(w->norm, first, count, dz, out);
+    for (int k = 0; k < w->in_channels; k += CPU_BLOCK) {
+        const int end = w->in_channels - k < CPU_BLOCK ? w->in_channels : k + CPU_BLOCK;
+        const size_t panel = cpu_panel(end - k);
+        gather_run(w, first, count, k, end, x, CPU_BLOCK);
+        transposed_product(x, CPU_BLOCK, dz, sums->few + (size_t)k * out, (int)count, end - k,
+                           vectors);
+        if (w->dx.data == NULL)
+            continue;
+        product(dz, out, w->back_weights + k, in, dx, panel, (int)count, (size_t)w->out_channels,
+                (int)(panel / LANES));
+        scatter_run(w, first, count, k, end, dx, panel, x, CPU_BLOCK);
+    }
+}
+
+static void pointwise_backward(const void *call, int part, int parts)
+{
+    const struct cpu_pointwise *w = call;
+    const size_t pixels = w->norm->pixels;
+    float *workspace = (float *)(w->workspace + (size_t)part * w->workspace_bytes);
+    struct weight_sums sums = weight_sums_start(w, workspace, part);
+    struct run run = run_start(w->norm->images, pixels, part, parts);
+
+    while (run_next(&run, pixels, cpu_backward_run(w->out_channels))) {
+        backward_run(w, run.first, run.count, workspace + sums.count, &sums);
+        weight_sums_count(&sums, run.count);
+    }
+    weight_sums_move(&sums);
+}
