@@ -38,10 +38,12 @@ static const float *keep_row(const struct seki_network *network, const struct st
     return network->keep + (size_t)step->keep * (size_t)network->program.images;
 }
 
-static int run_forward(struct seki_network *network, bool dropping, struct seki_error *error)
+/* Steps first..end-1. */
+static int run_forward(struct seki_network *network, int first, int end, bool dropping,
+                       struct seki_error *error)
 {
     const struct program *program = &network->program;
-    for (int i = 0; i < program->step_count; i++) {
+    for (int i = first; i < end; i++) {
         const struct step *step = &program->steps[i];
         if (!step->live)
             continue;
@@ -82,7 +84,8 @@ static int put_batch(struct seki_network *network, const struct seki_batch *batc
         SEKI_BUG("no genotype is selected");
     if (batch->images > network->max_images)
         SEKI_BUG("a batch larger than any that was prepared");
-    if (seki_schedule(network, batch->images, mode, error) < 0)
+    if (seki_schedule(network, batch->images, mode, error) < 0 ||
+        seki_reserve_program(network, error) < 0)
         return -1;
     struct seki_backend *backend = network->backend;
     struct seki_window pictures = window(network, 0, false, 0, 1);
@@ -132,7 +135,7 @@ int seki_network_gradients(struct seki_network *network, const struct seki_batch
     for (int i = 0; i < network->active_count; i++)
         backend->ops->zero(backend, network->gradients + network->active[i].offset,
                            network->active[i].count * sizeof(float));
-    if (run_forward(network, dropping, error) < 0)
+    if (run_forward(network, 0, network->program.step_count, dropping, error) < 0)
         return -1;
     struct seki_loss_call loss;
     if (network->program.auxiliary_logits >= 0 &&
@@ -141,22 +144,70 @@ int seki_network_gradients(struct seki_network *network, const struct seki_batch
         return -1;
     if (take_loss(network, network->program.logits, 1, true, &loss, error) < 0)
         return -1;
-    *result = (struct seki_batch_result){loss.loss, loss.correct};
+    *result = (struct seki_batch_result){.loss = loss.loss, .correct = loss.correct};
     return run_backward(network, dropping, error);
+}
+
+/* The steps from `first` on, and the loss. */
+static int run_rest(struct seki_network *network, int first, struct seki_batch_result *result,
+                    struct seki_error *error)
+{
+    struct seki_loss_call loss;
+    if (run_forward(network, first, network->program.step_count, false, error) < 0 ||
+        take_loss(network, network->program.logits, 1, false, &loss, error) < 0)
+        return -1;
+    *result = (struct seki_batch_result){.loss = loss.loss, .correct = loss.correct};
+    return 0;
 }
 
 int seki_network_evaluate(struct seki_network *network, const struct seki_batch *batch,
                           enum seki_mode mode, float *logits, struct seki_batch_result *result,
                           struct seki_error *error)
 {
-    if (put_batch(network, batch, mode, error) < 0 || run_forward(network, false, error) < 0)
+    if (put_batch(network, batch, mode, error) < 0 || run_rest(network, 0, result, error) < 0)
         return -1;
-    struct seki_loss_call loss;
-    if (take_loss(network, network->program.logits, 1, false, &loss, error) < 0)
-        return -1;
-    *result = (struct seki_batch_result){loss.loss, loss.correct};
     if (!logits)
         return 0;
     struct seki_window all = window(network, network->program.logits, false, 0, 1);
     return network->backend->ops->tensor_read(network->backend, logits, &all, batch->images, error);
+}
+
+/* The program of the genotype; where the arena had to grow for it, what was in it is lost. */
+static int choose(struct seki_network *network, const struct seki_genotype *genotype, int images,
+                  bool *lost, struct seki_error *error)
+{
+    size_t before = network->arena_bytes;
+    if (seki_network_select(network, genotype, error) < 0 ||
+        seki_schedule(network, images, SEKI_MODE_SCORE, error) < 0 ||
+        seki_reserve_program(network, error) < 0)
+        return -1;
+    *lost = network->arena_bytes != before;
+    return 0;
+}
+
+int seki_network_score(struct seki_network *network, const struct seki_batch *batch,
+                       const struct seki_genotype *genotypes, int count,
+                       struct seki_batch_result *results, struct seki_error *error)
+{
+    double common = 0;
+    for (int i = 0; i < count; i++) {
+        bool lost;
+        double began = seki_clock();
+        if (choose(network, &genotypes[i], batch->images, &lost, error) < 0)
+            return -1;
+        if (i == 0 || lost) {
+            if (put_batch(network, batch, SEKI_MODE_SCORE, error) < 0 ||
+                run_forward(network, 0, network->program.common_count, false, error) < 0)
+                return -1;
+            double now = seki_clock();
+            common += now - began;
+            began = now;
+        }
+        if (run_rest(network, network->program.common_count, &results[i], error) < 0)
+            return -1;
+        results[i].seconds = seki_clock() - began;
+    }
+    for (int i = 0; i < count; i++)
+        results[i].seconds += common / count;
+    return 0;
 }

@@ -182,25 +182,33 @@ static int wire_whole(struct seki_network *network, int module, int tensor)
     return next;
 }
 
+/* Each output is preprocessed for the two cells that read it at once: it is large, and so lives (in
+ * backward its gradient) no longer than it must. */
 void seki_darts_wire(struct seki_network *network, const struct seki_genotype *genotype)
 {
     struct program *program = &network->program;
     int image = seki_program_tensor(program, network->modules[network->stem].spec.in);
-    int s0 = wire_whole(network, network->stem, image), s1 = s0;
+    int last = wire_whole(network, network->stem, image);
+    int input = wire_whole(network, network->cells[0].preprocess[0], last);
     for (int i = 0; i < network->cell_count; i++) {
         const struct cell_modules *modules = &network->cells[i];
         const struct seki_cell *cell = &genotype->cells[modules->type];
         struct state states[2 + SEKI_MAX_NODES];
-        states[0] = (struct state){wire_whole(network, modules->preprocess[0], s0), 0};
-        states[1] = (struct state){wire_whole(network, modules->preprocess[1], s1), 0};
+        bool more = i + 1 < network->cell_count;
+        int inputs[3] = {input, wire_whole(network, modules->preprocess[1], last)};
+        if (more)
+            inputs[2] = wire_whole(network, modules[1].preprocess[0], last);
+        if (i == 0)
+            seki_program_common(program, inputs, more ? 3 : 2);
+        states[0] = (struct state){inputs[0], 0};
+        states[1] = (struct state){inputs[1], 0};
         struct seki_shape shape = modules->state;
         shape.parts = cell->concat_count;
-        int out = seki_program_tensor(program, shape);
-        seki_wire_nodes(network, modules, cell, out, states);
-        s0 = s1;
-        s1 = out;
+        last = seki_program_tensor(program, shape);
+        seki_wire_nodes(network, modules, cell, last, states);
+        input = inputs[2];
         if (network->config.auxiliary && i == 2 * network->config.layers / 3)
-            wire_auxiliary(network, out);
+            wire_auxiliary(network, last);
     }
-    program->logits = wire_whole(network, network->head, s1);
+    program->logits = wire_whole(network, network->head, last);
 }

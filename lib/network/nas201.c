@@ -113,6 +113,7 @@ void seki_nas201_wire(struct seki_network *network, const struct seki_genotype *
     struct program *program = &network->program;
     int x = seki_program_tensor(program, network->modules[network->stem].spec.in);
     x = wire_to(network, network->stem, x, -1, false);
+    seki_program_common(program, &x, 1);
     for (int i = 0; i < network->cell_count; i++) {
         const struct cell_modules *modules = &network->cells[i];
         if (modules->kind == CELL_RESIDUAL) {

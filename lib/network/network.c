@@ -91,7 +91,7 @@ static int reserve_parameters(struct seki_network *network, struct seki_error *e
 static void wire(struct seki_network *network, const struct seki_genotype *genotype)
 {
     struct program *program = &network->program;
-    program->tensor_count = program->step_count = program->images = 0;
+    program->tensor_count = program->step_count = program->common_count = program->images = 0;
     program->auxiliary_logits = -1;
     if (network->config.space == SEKI_DARTS)
         seki_darts_wire(network, genotype);
@@ -221,23 +221,32 @@ static int reserve_batch(struct seki_network *network, int images, struct seki_e
     return 0;
 }
 
+/* Of all modules; *scratch gets the most that one needs. */
+static int prepare_blocks(struct seki_network *network, int images, enum seki_mode mode,
+                          size_t *scratch, struct seki_error *error)
+{
+    for (int i = 0; i < network->module_count; i++) {
+        size_t saved, needed;
+        if (network->backend->ops->block_prepare(network->modules[i].block, images, mode, &saved,
+                                                 &needed, error) < 0)
+            return -1;
+        if (needed > *scratch)
+            *scratch = needed;
+    }
+    return 0;
+}
+
 int seki_network_prepare(struct seki_network *network, int images, enum seki_mode mode,
                          struct seki_error *error)
 {
     if (reserve_batch(network, images, error) < 0)
         return -1;
     if (!network->supernet)
-        return seki_schedule(network, images, mode, error);
-    size_t largest = 0;
-    for (int i = 0; i < network->module_count; i++) {
-        size_t saved, scratch;
-        if (network->backend->ops->block_prepare(network->modules[i].block, images, mode, &saved,
-                                                 &scratch, error) < 0)
-            return -1;
-        if (scratch > largest)
-            largest = scratch;
-    }
-    if (seki_reserve(network, &network->scratch, &network->scratch_bytes, largest, error) < 0)
+        return seki_schedule(network, images, mode, error) < 0
+                   ? -1
+                   : seki_reserve_program(network, error);
+    size_t scratch = 0, arena = 0;
+    if (prepare_blocks(network, images, mode, &scratch, error) < 0)
         return -1;
     for (int near = 0; near < 2; near++) {
         struct seki_genotype heaviest;
@@ -245,9 +254,13 @@ int seki_network_prepare(struct seki_network *network, int images, enum seki_mod
         wire(network, &heaviest);
         if (seki_schedule(network, images, mode, error) < 0)
             return -1;
+        if (network->program.arena_bytes > arena)
+            arena = network->program.arena_bytes;
     }
     network->selected = false;
-    return 0;
+    if (seki_reserve(network, &network->arena, &network->arena_bytes, arena, error) < 0)
+        return -1;
+    return seki_reserve(network, &network->scratch, &network->scratch_bytes, scratch, error);
 }
 
 size_t seki_network_activation_bytes(const struct seki_network *network)

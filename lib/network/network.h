@@ -76,8 +76,10 @@ struct seki_drop_path {
 };
 
 struct seki_batch_result {
-    double loss;  /* sum of the images' cross entropy; the auxiliary head's not included */
-    long correct; /* top-1 */
+    double loss;    /* sum of the images' cross entropy; the auxiliary head's not included */
+    long correct;   /* top-1 */
+    double seconds; /* seki_network_score: what this genotype took, its share of what all have in
+                     * common included */
 };
 
 /*
@@ -91,6 +93,14 @@ int seki_network_gradients(struct seki_network *network, const struct seki_batch
 int seki_network_evaluate(struct seki_network *network, const struct seki_batch *batch,
                           enum seki_mode mode, float *logits, struct seki_batch_result *result,
                           struct seki_error *error);
+/*
+ * Supernet: forward and loss of several genotypes on one batch in mode SCORE. What no genotype
+ * enters, the stem and the first preprocessings, is computed once. results[i] is, to the bit, what
+ * seki_network_evaluate gives with genotypes[i] selected. Selects the last.
+ */
+int seki_network_score(struct seki_network *network, const struct seki_batch *batch,
+                       const struct seki_genotype *genotypes, int count,
+                       struct seki_batch_result *results, struct seki_error *error);
 /* Bytes reserved for activations. */
 size_t seki_network_activation_bytes(const struct seki_network *network);
 

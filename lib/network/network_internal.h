@@ -59,6 +59,7 @@ struct tensor {
                                       * gradient has been written (while backward is laid out) */
     int first, last;                 /* life of its values, in the plan's time */
     int gradient_first, gradient_last;
+    bool held; /* a result of the common steps that later ones read */
     size_t offset, gradient_offset;
 };
 
@@ -77,12 +78,13 @@ struct program {
     int tensor_count, tensor_capacity;
     struct tensor *tensors;
     int step_count, step_capacity;
+    int common_count; /* the first so many steps are the same for every genotype of the supernet */
     struct step *steps;
     int logits, auxiliary_logits; /* tensors; -1: none */
     int images;                   /* what it is laid out for; 0: not yet */
     enum seki_mode mode;
     int keep_count;
-    size_t scratch_bytes;
+    size_t arena_bytes, scratch_bytes;
 };
 
 int seki_program_tensor(struct program *program, struct seki_shape shape);
@@ -90,6 +92,8 @@ int seki_program_tensor(struct program *program, struct seki_shape shape);
  * ones add. */
 void seki_program_step(struct program *program, int module, int x, int x_part, int x_parts, int y,
                        int y_part, bool add_y);
+/* Ends the common steps; what is read of them later is in tensors[count]. */
+void seki_program_common(struct program *program, const int *tensors, int count);
 
 /* ---- The planner -------------------------------------------------------------------------- */
 
@@ -174,9 +178,12 @@ struct state {
 void seki_wire_nodes(struct seki_network *network, const struct cell_modules *modules,
                      const struct seki_cell *cell, int out, struct state *states);
 
-/* schedule.c: liveness, gradients and memory of the program for that many images in that mode. */
+/* schedule.c: liveness, gradients and places in memory of the program for that many images in that
+ * mode; cheap where they are known. */
 int seki_schedule(struct seki_network *network, int images, enum seki_mode mode,
                   struct seki_error *error);
+/* Memory for the program as it is scheduled; in a supernet that is prepared there is enough. */
+int seki_reserve_program(struct seki_network *network, struct seki_error *error);
 
 /* Makes *memory, of the backend, at least `bytes` large. What was in it is lost. */
 int seki_reserve(struct seki_network *network, char **memory, size_t *have, size_t bytes,

@@ -24,6 +24,13 @@ void seki_program_step(struct program *program, int module, int x, int x_part, i
                                                           .keep = -1};
 }
 
+void seki_program_common(struct program *program, const int *tensors, int count)
+{
+    program->common_count = program->step_count;
+    for (int i = 0; i < count; i++)
+        program->tensors[tensors[i]].held = true;
+}
+
 /* Where node `node` of the cell writes: its part of the cell's output, or a tensor of its own. */
 static struct state node_state(struct program *program, const struct seki_cell *cell, int node,
                                int out, struct seki_shape shape)

@@ -16,8 +16,16 @@ static const struct module *step_module(const struct seki_network *network, cons
     return &network->modules[step->module];
 }
 
-/* A step is live where something that the loss depends on reads what it writes. */
-static void mark_live(struct program *program)
+/* Whether results of the common steps must outlast the other steps, and lie where they do for every
+ * genotype. */
+static bool holds(const struct seki_network *network)
+{
+    return network->supernet && network->program.mode == SEKI_MODE_SCORE;
+}
+
+/* A step is live where something that the loss depends on reads what it writes; where results are
+ * held, the common ones are whatever this genotype reads. */
+static void mark_live(struct program *program, bool holding)
 {
     for (int t = 0; t < program->tensor_count; t++) {
         struct tensor *tensor = &program->tensors[t];
@@ -30,7 +38,8 @@ static void mark_live(struct program *program)
         program->tensors[program->auxiliary_logits].live = 1;
     for (int i = program->step_count - 1; i >= 0; i--) {
         struct step *step = &program->steps[i];
-        step->live = program->tensors[step->y].live >> step->y_part & 1;
+        step->live = (program->tensors[step->y].live >> step->y_part & 1) ||
+                     (holding && i < program->common_count);
         if (step->live && step->x >= 0)
             program->tensors[step->x].live |= parts_mask(step->x_part, step->x_parts);
     }
@@ -132,19 +141,26 @@ static size_t round_up(size_t bytes)
     return (bytes + 63) / 64 * 64;
 }
 
-/* Offsets of values, gradients and saved bytes; returns the arena's size. */
+/* Offsets of values, gradients and saved bytes, behind what is held; returns the arena's size. */
 static size_t lay_out(struct seki_network *network)
 {
     struct program *program = &network->program;
     struct plan_item *items = network->items;
     int n = program->step_count, count = 0;
+    bool holding = holds(network);
+    size_t held = 0;
     for (int t = 0; t < program->tensor_count; t++) {
-        const struct tensor *tensor = &program->tensors[t];
-        size_t bytes =
-            network->backend->ops->tensor_bytes(network->backend, &tensor->shape, program->images);
-        items[count++] = (struct plan_item){tensor->first < 0 ? 0 : round_up(bytes), 0,
+        struct tensor *tensor = &program->tensors[t];
+        size_t bytes = round_up(
+            network->backend->ops->tensor_bytes(network->backend, &tensor->shape, program->images));
+        bool apart = holding && tensor->held;
+        if (apart) {
+            tensor->offset = held;
+            held += bytes;
+        }
+        items[count++] = (struct plan_item){apart || tensor->first < 0 ? 0 : bytes, 0,
                                             tensor->first, tensor->last};
-        items[count++] = (struct plan_item){tensor->gradient_first < 0 ? 0 : round_up(bytes), 0,
+        items[count++] = (struct plan_item){tensor->gradient_first < 0 ? 0 : bytes, 0,
                                             tensor->gradient_first, tensor->gradient_last};
     }
     for (int i = 0; i < n; i++) {
@@ -155,12 +171,15 @@ static size_t lay_out(struct seki_network *network)
     size_t total = seki_plan_memory(items, count, network->order);
     count = 0;
     for (int t = 0; t < program->tensor_count; t++) {
-        program->tensors[t].offset = items[count++].offset;
-        program->tensors[t].gradient_offset = items[count++].offset;
+        struct tensor *tensor = &program->tensors[t];
+        if (!holding || !tensor->held)
+            tensor->offset = held + items[count].offset;
+        tensor->gradient_offset = held + items[count + 1].offset;
+        count += 2;
     }
     for (int i = 0; i < n; i++)
-        program->steps[i].saved_offset = items[count++].offset;
-    return total;
+        program->steps[i].saved_offset = held + items[count++].offset;
+    return held + total;
 }
 
 int seki_reserve(struct seki_network *network, char **memory, size_t *have, size_t bytes,
@@ -213,22 +232,26 @@ int seki_schedule(struct seki_network *network, int images, enum seki_mode mode,
         return 0;
     program->images = images;
     program->mode = mode;
-    mark_live(program);
+    mark_live(program, holds(network));
     mark_lives(network);
     if (mode == SEKI_MODE_TRAIN)
         mark_gradients(program);
-    if (measure_steps(network, error) < 0)
-        goto fail;
-    if (seki_reserve(network, &network->arena, &network->arena_bytes, lay_out(network), error) < 0)
-        goto fail;
-    if (seki_reserve(network, &network->scratch, &network->scratch_bytes, program->scratch_bytes,
-                     error) < 0)
-        goto fail;
+    if (measure_steps(network, error) < 0) {
+        program->images = 0;
+        return -1;
+    }
+    program->arena_bytes = lay_out(network);
     if (mode == SEKI_MODE_TRAIN)
         collect_active(network);
     return 0;
+}
 
-fail:
-    program->images = 0;
-    return -1;
+int seki_reserve_program(struct seki_network *network, struct seki_error *error)
+{
+    const struct program *program = &network->program;
+    if (seki_reserve(network, &network->arena, &network->arena_bytes, program->arena_bytes, error) <
+        0)
+        return -1;
+    return seki_reserve(network, &network->scratch, &network->scratch_bytes, program->scratch_bytes,
+                        error);
 }

@@ -47,7 +47,8 @@ static struct {
     struct seki_backend_ops watched;
     double objective;   /* what the gradients are of: weighted mean losses, summed */
     int memory_calls;   /* since this was last set to 0 */
-    int masked;         /* forward calls with a mask */
+    int forwards;       /* forward calls */
+    int masked;         /* of those, with a mask */
     int mask_values[3]; /* in those: zeros, kept, others */
     float kept;         /* the factor of a kept image */
 } watch;
@@ -71,6 +72,7 @@ static inline void *watch_memory(struct seki_backend *backend, size_t bytes,
 static inline int watch_forward(struct seki_block *block, const struct seki_block_call *call,
                                 struct seki_error *error)
 {
+    watch.forwards++;
     watch.masked += call->keep != NULL;
     for (int i = 0; call->keep != NULL && i < call->images; i++)
         watch.mask_values[call->keep[i] == 0.0f ? 0 : call->keep[i] == watch.kept ? 1 : 2]++;

@@ -410,94 +410,6 @@ static void test_only_the_selected_genotype_gets_gradients(void **state)
     assert_int_equal(supernets, 2);
 }
 
-static double score_of(struct seki_network *network, const struct seki_genotype *genotype,
-                       const struct host_batch *batch)
-{
-    struct seki_batch_result result;
-    struct seki_error error;
-
-    assert_int_equal(seki_network_select(network, genotype, &error), 0);
-    assert_int_equal(
-        seki_network_evaluate(network, &batch->batch, SEKI_MODE_SCORE, NULL, &result, &error), 0);
-    return result.loss;
-}
-
-static void check_order(const char *name, enum seki_space space)
-{
-    struct seki_backend *backend = watched_backend(name);
-    struct seki_network_config config = small_config(space, 4, space == SEKI_DARTS ? 3 : 1, 8);
-    struct seki_network *network = network_new(backend, &config, NULL);
-    struct host_batch batch = batch_new(&config, 6, 2), other = batch_new(&config, 4, 3);
-    struct seki_error error;
-    struct seki_genotype genotypes[6];
-    struct seki_random random;
-    double scores[6];
-
-    seki_random_seed(&random, 21, 1);
-    assert_int_equal(seki_network_prepare(network, 6, SEKI_MODE_SCORE, &error), 0);
-    assert_int_equal(seki_network_prepare(network, 4, SEKI_MODE_TRAIN, &error), 0);
-    for (int i = 0; i < 6; i++) {
-        seki_genotype_sample(space, &random, &genotypes[i]);
-        scores[i] = score_of(network, &genotypes[i], &batch);
-    }
-    for (int i = 5; i >= 0; i--) {
-        gradients_of(network, &other, 0, NULL); /* of the genotype before */
-        assert_true(score_of(network, &genotypes[i], &batch) == scores[i]);
-    }
-    assert_true(scores[0] != scores[1]);
-    seki_network_close(network);
-    batch_free(&batch);
-    batch_free(&other);
-    seki_backend_close(backend);
-}
-
-static void test_a_score_does_not_depend_on_what_was_selected_before(void **state)
-{
-    (void)state;
-    for (int space = SEKI_DARTS; space <= SEKI_NAS201; space++) {
-        check_order("ref", space);
-        check_order("cpu", space);
-    }
-}
-
-/* ---- Memory --------------------------------------------------------------------------------- */
-
-static void check_no_memory(const char *name, enum seki_space space)
-{
-    struct seki_backend *backend = watched_backend(name);
-    struct seki_network_config config = small_config(space, 2, space == SEKI_DARTS ? 3 : 1, 8);
-    struct seki_network *network = network_new(backend, &config, NULL);
-    struct host_batch batch = batch_new(&config, 3, 2);
-    struct seki_genotype genotype;
-    struct seki_random random;
-    struct seki_error error;
-
-    seki_random_seed(&random, 22, 1);
-    assert_int_equal(seki_network_prepare(network, 3, SEKI_MODE_SCORE, &error), 0);
-    assert_int_equal(seki_network_prepare(network, 3, SEKI_MODE_TRAIN, &error), 0);
-    watch.memory_calls = 0;
-    for (int i = 0; i < 150; i++) {
-        seki_genotype_sample(space, &random, &genotype);
-        score_of(network, &genotype, &batch);
-        if (i % 5 == 0)
-            gradients_of(network, &batch, 0, NULL);
-    }
-    assert_int_equal(watch.memory_calls, 0);
-    assert_true(seki_network_activation_bytes(network) > 0);
-    seki_network_close(network);
-    batch_free(&batch);
-    seki_backend_close(backend);
-}
-
-static void test_no_step_of_a_prepared_supernet_asks_for_memory(void **state)
-{
-    (void)state;
-    for (int space = SEKI_DARTS; space <= SEKI_NAS201; space++) {
-        check_no_memory("ref", space);
-        check_no_memory("cpu", space);
-    }
-}
-
 /* ---- Drop path ------------------------------------------------------------------------------ */
 
 static const struct {
@@ -657,8 +569,6 @@ int main(void)
         cmocka_unit_test(test_gradients_are_the_slopes_of_the_loss),
         cmocka_unit_test(test_cpu_computes_what_ref_does),
         cmocka_unit_test(test_only_the_selected_genotype_gets_gradients),
-        cmocka_unit_test(test_a_score_does_not_depend_on_what_was_selected_before),
-        cmocka_unit_test(test_no_step_of_a_prepared_supernet_asks_for_memory),
         cmocka_unit_test(test_drop_path_spares_identities_and_follows_its_seed),
         cmocka_unit_test(test_first_values_follow_from_the_seed_and_the_name),
         cmocka_unit_test(test_the_supernet_of_darts_has_the_published_size),

@@ -4,49 +4,60 @@
 #include "nn/cpu/cpu_internal.h"
 
 struct pieces {
-    float *z; /* the pooling's output, dense; NULL: it is written to y */
+    struct cpu_pool pool;
+    struct cpu_norm norm; /* its z is the pooling's output */
     struct cpu_norm_state state;
-    float *dz;
-    void *norm;
-    char *workspace;
-    size_t workspace_bytes;
+    void *scratch; /* the norm's */
 };
 
-static bool is_max(const struct seki_block *block)
+/* For backward the gradient of an image's output; then a vector for each column, or for max
+ * pooling's backward the row_maxima of kernel_height rows of outputs; and room between the
+ * threads'. */
+static size_t workspace_bytes(const struct cpu_pool *pool, bool train, bool norm)
 {
-    return block->spec.kind == SEKI_BLOCK_MAX_POOL;
-}
-
-/* A vector for each pixel of a row, or for max pooling's backward of the output; and room between
- * the threads'. */
-static size_t workspace_bytes(const struct seki_block *block, bool train)
-{
-    const size_t in = (size_t)block->spec.in.width, out = (size_t)block->info.out.width;
+    const size_t out = (size_t)pool->out_width, in = (size_t)pool->width;
+    const size_t image = (size_t)pool->out_height * out * cpu_panel(pool->channels);
     size_t vectors = in > out ? in : out;
 
-    if (train && is_max(block) && vectors < cpu_pixels(&block->info.out))
-        vectors = cpu_pixels(&block->info.out);
-    return vectors * SEKI_CPU_LANES * sizeof(float) + 512;
+    if (train && pool->maximum && vectors < 3 * out * (size_t)pool->kernel_height)
+        vectors = 3 * out * (size_t)pool->kernel_height;
+    return (vectors * SEKI_CPU_LANES + (train && norm ? image : 0)) * sizeof(float) + 512;
 }
 
 static struct pieces take(const struct seki_block *block, const struct cpu_plan *plan,
                           struct cpu_arena *saved, struct cpu_arena *scratch)
 {
+    const struct seki_block_spec *s = &block->spec;
     const int channels = block->in_channels, threads = block->backend->base.threads;
-    const size_t out = (size_t)plan->images * (size_t)channels * cpu_pixels(&block->info.out);
     struct cpu_arena *keep = plan->train ? saved : scratch;
-    struct pieces p = {0};
+    struct pieces p = {
+        .pool = {.images = plan->images,
+                 .channels = channels,
+                 .height = s->in.height,
+                 .width = s->in.width,
+                 .out_height = block->info.out.height,
+                 .out_width = block->info.out.width,
+                 .kernel_height = s->kernel_height,
+                 .kernel_width = s->kernel_width,
+                 .stride_height = s->stride_height,
+                 .stride_width = s->stride_width,
+                 .padding_height = s->padding_height,
+                 .padding_width = s->padding_width,
+                 .maximum = s->kind == SEKI_BLOCK_MAX_POOL,
+                 .relu = s->relu_first},
+        .norm = {.images = plan->images,
+                 .channels = channels,
+                 .pixels = cpu_pixels(&block->info.out)},
+    };
 
-    if (block->spec.norm || is_max(block))
-        p.z = seki_cpu_take_floats(keep, out);
-    if (block->spec.norm) {
+    if (s->norm) {
+        const size_t out = (size_t)plan->images * (size_t)channels * p.norm.pixels;
+        p.norm.z = cpu_dense(seki_cpu_take_floats(keep, out), channels);
         p.state = seki_cpu_norm_take(keep, channels);
-        p.norm = seki_cpu_norm_scratch(scratch, block->backend, channels);
-        if (plan->train)
-            p.dz = seki_cpu_take_floats(scratch, out);
+        p.scratch = seki_cpu_norm_scratch(scratch, block->backend, channels);
     }
-    p.workspace_bytes = workspace_bytes(block, plan->train);
-    p.workspace = seki_cpu_take(scratch, p.workspace_bytes * (size_t)threads);
+    p.pool.workspace_bytes = workspace_bytes(&p.pool, plan->train, s->norm);
+    p.pool.workspace = seki_cpu_take(scratch, p.pool.workspace_bytes * (size_t)threads);
     return p;
 }
 
@@ -56,109 +67,60 @@ static void measure(const struct seki_block *block, const struct cpu_plan *plan,
     take(block, plan, saved, scratch);
 }
 
-static struct cpu_pool pool_of(const struct seki_block *block, const struct seki_block_call *call,
-                               const struct pieces *p)
-{
-    const struct seki_block_spec *s = &block->spec;
-
-    return (struct cpu_pool){
-        .images = call->images,
-        .channels = block->in_channels,
-        .height = s->in.height,
-        .width = s->in.width,
-        .out_height = block->info.out.height,
-        .out_width = block->info.out.width,
-        .kernel_height = s->kernel_height,
-        .kernel_width = s->kernel_width,
-        .stride_height = s->stride_height,
-        .stride_width = s->stride_width,
-        .padding_height = s->padding_height,
-        .padding_width = s->padding_width,
-        .relu = s->relu_first,
-        .x = seki_cpu_view(&call->x),
-        .workspace = p->workspace,
-        .workspace_bytes = p->workspace_bytes,
-    };
-}
-
-static struct cpu_norm norm_of(const struct seki_block *block, const struct seki_block_call *call,
-                               float *z)
-{
-    return (struct cpu_norm){.images = call->images,
-                             .channels = block->in_channels,
-                             .pixels = cpu_pixels(&block->info.out),
-                             .z = cpu_dense(z, block->in_channels),
-                             .keep = call->keep};
-}
-
 static int forward(struct seki_block *block, const struct cpu_plan *plan,
                    const struct seki_block_call *call, struct seki_error *error)
 {
+    const struct cpu_backend *backend = block->backend;
     struct cpu_arena saved = {call->saved, 0}, scratch = {call->scratch, 0};
     struct pieces p = take(block, plan, &saved, &scratch);
-    const struct cpu_kernels *kernels = block->backend->kernels;
-    struct cpu_pool pool = pool_of(block, call, &p);
 
     (void)error;
-    if (p.z == NULL) {
-        pool.y = seki_cpu_view(&call->y);
-        pool.keep = call->keep;
-        pool.add = call->add_y;
-    } else {
-        pool.y = cpu_dense(p.z, block->in_channels);
+    p.pool.x = seki_cpu_view(&call->x);
+    if (!block->spec.norm) {
+        p.pool.y = seki_cpu_view(&call->y);
+        p.pool.keep = call->keep;
+        p.pool.add = call->add_y;
+        seki_cpu_parallel(backend, backend->kernels->pool, &p.pool);
+        return 0;
     }
-    seki_cpu_parallel(block->backend, is_max(block) ? kernels->max_pool : kernels->average_pool,
-                      &pool);
-    if (block->spec.norm) {
-        struct cpu_norm_parameters parameters = seki_cpu_norm_parameters(block, call, 0, 0);
-        struct cpu_norm norm = norm_of(block, call, p.z);
-        norm.y = seki_cpu_view(&call->y);
-        norm.add = call->add_y;
-        seki_cpu_norm_coefficients(block->backend, &norm, &parameters, call->mode, &p.state,
-                                   p.norm);
-        seki_cpu_parallel(block->backend, kernels->normalise, &norm);
-    } else if (p.z != NULL) {
-        struct cpu_map map = {.images = call->images,
-                              .channels = block->in_channels,
-                              .pixels = cpu_pixels(&block->info.out),
-                              .x = pool.y,
-                              .y = seki_cpu_view(&call->y),
-                              .keep = call->keep,
-                              .add = call->add_y};
-        seki_cpu_parallel(block->backend, kernels->map, &map);
-    }
+    const struct cpu_norm_parameters parameters = seki_cpu_norm_parameters(block, call, 0, 0);
+    p.norm.y = seki_cpu_view(&call->y);
+    p.norm.keep = call->keep;
+    p.norm.add = call->add_y;
+    p.pool.norm = &p.norm;
+    p.pool.y = p.norm.z;
+    seki_cpu_norm_start(backend, &p.norm, &parameters, call->mode, &p.state, p.scratch);
+    seki_cpu_parallel(backend, backend->kernels->pool, &p.pool);
+    if (p.norm.known)
+        return 0;
+    seki_cpu_norm_finish(backend, &p.norm, &parameters, call->mode, &p.state);
+    seki_cpu_parallel(backend, backend->kernels->normalise, &p.norm);
     return 0;
 }
 
 static int backward(struct seki_block *block, const struct cpu_plan *plan,
                     const struct seki_block_call *call, struct seki_error *error)
 {
+    const struct cpu_backend *backend = block->backend;
     struct cpu_arena saved = {call->saved, 0}, scratch = {call->scratch, 0};
     struct pieces p = take(block, plan, &saved, &scratch);
-    const struct cpu_kernels *kernels = block->backend->kernels;
-    struct cpu_pool pool = pool_of(block, call, &p);
 
     (void)error;
-    pool.dy = seki_cpu_view(&call->dy);
-    pool.keep = call->keep;
+    p.pool.x = seki_cpu_view(&call->x);
+    p.pool.dx = seki_cpu_view(&call->dx);
+    p.pool.add = call->add_dx;
     if (block->spec.norm) {
-        struct cpu_norm_parameters parameters = seki_cpu_norm_parameters(block, call, 0, 0);
-        struct cpu_norm norm = norm_of(block, call, p.z);
-        norm.dy = pool.dy;
-        norm.dz = cpu_dense(p.dz, block->in_channels);
-        seki_cpu_norm_backward(block->backend, &norm, &parameters, &p.state, p.norm);
-        pool.dy = norm.dz;
-        pool.keep = NULL; /* it is in dz */
+        const struct cpu_norm_parameters parameters = seki_cpu_norm_parameters(block, call, 0, 0);
+        p.norm.dy = seki_cpu_view(&call->dy);
+        p.norm.keep = call->keep;
+        p.pool.norm = &p.norm;
+        seki_cpu_norm_sums(backend, &p.norm, &parameters, &p.state, p.scratch);
+    } else {
+        p.pool.dy = seki_cpu_view(&call->dy);
+        p.pool.keep = call->keep;
     }
-    if (call->dx.data == NULL)
-        return 0;
-    pool.dx = seki_cpu_view(&call->dx);
-    pool.add = call->add_dx;
-    if (is_max(block))
-        pool.y = cpu_dense(p.z, block->in_channels);
-    seki_cpu_parallel(block->backend,
-                      is_max(block) ? kernels->max_pool_backward : kernels->average_pool_backward,
-                      &pool);
+    if (call->dx.data != NULL)
+        seki_cpu_parallel(backend, backend->kernels->pool_backward, &p.pool);
     return 0;
 }
 

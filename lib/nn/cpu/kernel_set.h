@@ -203,32 +203,6 @@ static void norm_backward(const void *call, int part, int parts)
 
 /* ---- Images ------------------------------------------------------------------------------- */
 
-/* Images times vectors of channels are shared out, so that few images still give all parts work.
- * Calls NAME_w(…) for each in turn, where `image` and `c` say which. */
-#define EACH_IMAGE(call, channel_count, part, parts, NAME, ...)                                    \
-    do {                                                                                           \
-        const size_t vectors = ((size_t)(channel_count) + LANES - 1) / LANES;                      \
-        const size_t items = (size_t)(call)->images * vectors;                                     \
-        const size_t end = cpu_first(items, (part) + 1, (parts));                                  \
-        for (size_t item = cpu_first(items, (part), (parts)); item < end; item++) {                \
-            const int image = (int)(item / vectors), base = (int)(item % vectors) * LANES;         \
-            const int left = (channel_count)-base;                                                 \
-            EACH_WIDTH_FROM(base, left < LANES ? left : LANES, NAME, __VA_ARGS__);                 \
-        }                                                                                          \
-    } while (0)
-
-#define EACH_WIDTH_FROM(base, channels, NAME, ...)                                                 \
-    do {                                                                                           \
-        int c = (base);                                                                            \
-        const int stop = (base) + (channels);                                                      \
-        IF16(for (; c + 16 <= stop; c += 16) NAME##_16(__VA_ARGS__);)                              \
-        IF8(for (; c + 8 <= stop; c += 8) NAME##_8(__VA_ARGS__);)                                  \
-        for (; c + 4 <= stop; c += 4)                                                              \
-            NAME##_4(__VA_ARGS__);                                                                 \
-        for (; c < stop; c++)                                                                      \
-            NAME##_1(__VA_ARGS__);                                                                 \
-    } while (0)
-
 static void depthwise_backward_start(const struct cpu_depthwise *d, int part)
 {
     const size_t taps = (size_t)d->kernel_height * (size_t)d->kernel_width;
@@ -249,43 +223,71 @@ static void depthwise_backward_image(const struct cpu_depthwise *d, int image, c
     EACH_WIDTH(d->channels, depthwise_backward, d, image, c, dy + c, workspace, sums, norm_sums);
 }
 
-static void max_pool(const void *call, int part, int parts)
-{
-    const struct cpu_pool *p = call;
-    char *workspace = p->workspace + (size_t)part * p->workspace_bytes;
-
-    EACH_IMAGE(p, p->channels, part, parts, max_pool, p, image, c, workspace);
-}
-
-static void max_pool_backward(const void *call, int part, int parts)
-{
-    const struct cpu_pool *p = call;
-    char *workspace = p->workspace + (size_t)part * p->workspace_bytes;
-
-    EACH_IMAGE(p, p->channels, part, parts, max_pool_backward, p, image, c, workspace);
-}
-
-static void average_pool(const void *call, int part, int parts)
-{
-    const struct cpu_pool *p = call;
-    char *workspace = p->workspace + (size_t)part * p->workspace_bytes;
-
-    EACH_IMAGE(p, p->channels, part, parts, average_pool, p, image, c, workspace);
-}
-
-static void average_pool_backward(const void *call, int part, int parts)
-{
-    const struct cpu_pool *p = call;
-    char *workspace = p->workspace + (size_t)part * p->workspace_bytes;
-
-    EACH_IMAGE(p, p->channels, part, parts, average_pool_backward, p, image, c, workspace);
-}
-
 /* ---- Convolutions ------------------------------------------------------------------------- */
 
 #include "nn/cpu/set_matrix.h"
 #include "nn/cpu/set_pointwise.h"
 #include "nn/cpu/set_separable.h"
+
+/* ---- Pooling ------------------------------------------------------------------------------ */
+
+static void pool(const void *call, int part, int parts)
+{
+    const struct cpu_pool *p = call;
+    const struct cpu_norm *m = p->norm;
+    char *workspace = p->workspace + (size_t)part * p->workspace_bytes;
+    const size_t pixels = (size_t)p->out_height * (size_t)p->out_width;
+    const size_t first = cpu_first((size_t)p->images, part, parts);
+    const size_t end = cpu_first((size_t)p->images, part + 1, parts);
+    double *sums = m != NULL ? m->sums + (size_t)part * m->sums_stride : NULL;
+
+    for (size_t image = first; image < end; image++) {
+        const float keep = kept(p->keep, image);
+        float *y = p->y.data + image * pixels * p->y.stride;
+        if (p->maximum)
+            EACH_WIDTH(p->channels, max_pool, p, (int)image, c, y + c, p->y.stride, keep, p->add,
+                       workspace);
+        else
+            EACH_WIDTH(p->channels, average_pool, p, (int)image, c, y + c, p->y.stride, keep,
+                       p->add, workspace);
+        if (m != NULL && m->known)
+            EACH_WIDTH(p->channels, normalise, m, y + c, p->y.stride, image * pixels, pixels, c,
+                       kept(m->keep, image));
+        else if (m != NULL)
+            EACH_WIDTH(p->channels, add_moments, y + c, p->y.stride, pixels, image == first,
+                       p->channels, sums + c);
+    }
+    if (m != NULL && !m->known)
+        finish_moments(m, (end - first) * pixels, sums);
+}
+
+static void pool_backward(const void *call, int part, int parts)
+{
+    const struct cpu_pool *p = call;
+    const struct cpu_norm *m = p->norm;
+    float *dz = (float *)(p->workspace + (size_t)part * p->workspace_bytes);
+    const size_t pixels = (size_t)p->out_height * (size_t)p->out_width;
+    const size_t panel = m != NULL ? cpu_panel(p->channels) : 0;
+    char *workspace = (char *)(dz + pixels * panel);
+    const size_t end = cpu_first((size_t)p->images, part + 1, parts);
+
+    for (size_t image = cpu_first((size_t)p->images, part, parts); image < end; image++) {
+        const float *dy = dz;
+        size_t stride = panel;
+        if (m != NULL) {
+            gradient_run(m, image * pixels, pixels, dz, panel);
+        } else {
+            dy = p->dy.data + image * pixels * p->dy.stride;
+            stride = p->dy.stride;
+        }
+        if (p->maximum)
+            EACH_WIDTH(p->channels, max_pool_backward, p, (int)image, c, dy + c, stride,
+                       kept(p->keep, image), workspace);
+        else
+            EACH_WIDTH(p->channels, average_pool_backward, p, (int)image, c, dy + c, stride,
+                       kept(p->keep, image), workspace);
+    }
+}
 
 /* ---- Classifier --------------------------------------------------------------------------- */
 
@@ -387,10 +389,8 @@ const struct cpu_kernels SET = {
     .pointwise_backward = pointwise_backward,
     .separable = separable,
     .separable_backward = separable_backward,
-    .max_pool = max_pool,
-    .max_pool_backward = max_pool_backward,
-    .average_pool = average_pool,
-    .average_pool_backward = average_pool_backward,
+    .pool = pool,
+    .pool_backward = pool_backward,
     .head_mean = head_mean,
     .head_linear = head_linear,
     .head_dmean = head_dmean,

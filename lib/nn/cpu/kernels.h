@@ -102,15 +102,17 @@ struct cpu_separable {
     const struct cpu_pointwise *pointwise;
 };
 
-/* Pooling of f(x), f the identity or ReLU. */
+/* Pooling of f(x), f the identity or ReLU, and what a normalisation behind it needs. */
 struct cpu_pool {
     int images, channels;
     int height, width, out_height, out_width;
     int kernel_height, kernel_width, stride_height, stride_width;
     int padding_height, padding_width;
-    bool relu, add;
-    const float *keep;
-    struct cpu_view x, y; /* backward: x as in forward, y: max pooling's result */
+    bool maximum, relu, add;
+    const float *keep;           /* norm NULL */
+    const struct cpu_norm *norm; /* or NULL; forward finds the moments, or if they are `known`
+                                    writes its y; backward reads its dy, not this one's */
+    struct cpu_view x, y;        /* y: with norm its z */
     struct cpu_view dx, dy;
     char *workspace; /* workspace_bytes for each part */
     size_t workspace_bytes;
@@ -150,10 +152,8 @@ struct cpu_kernels {
     cpu_kernel *separable;
     cpu_kernel *separable_backward;
     /* struct cpu_pool */
-    cpu_kernel *max_pool;
-    cpu_kernel *max_pool_backward;
-    cpu_kernel *average_pool;
-    cpu_kernel *average_pool_backward;
+    cpu_kernel *pool;
+    cpu_kernel *pool_backward;
     /* struct cpu_head */
     cpu_kernel *head_mean;
     cpu_kernel *head_linear;

@@ -35,7 +35,8 @@ static bool populate(char *base, size_t bytes)
     return true;
 }
 
-/* Large pages where the system has them: a step that goes over hundreds of megabytes looks up fewer.
+/* Large pages where the system has them: a step that goes over hundreds of megabytes looks up
+ * fewer.
  */
 static void *map_pages(size_t bytes)
 {

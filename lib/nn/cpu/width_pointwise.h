@@ -176,7 +176,8 @@ static void V(scatter)(const float *gradients, size_t stride, const float *input
 {
     for (size_t i = 0; i < count; i++) {
         V(vector) g = V(load)(gradients + i * stride);
-        if (add) __builtin_prefetch(dx + (i + count) * pixel, 1);
+        if (add)
+            __builtin_prefetch(dx + (i + count) * pixel, 1);
         if (relu)
             g = V(where_positive)(V(load)(inputs + i * inputs_stride), g);
         V(put)(dx + i * pixel, g, add);

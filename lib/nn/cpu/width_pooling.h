@@ -4,13 +4,12 @@
  * that.
  */
 
-static void V(max_pool)(const struct cpu_pool *p, int image, int channel, char *workspace)
+static void V(max_pool)(const struct cpu_pool *p, int image, int channel, float *y, size_t y_stride,
+                        float keep, bool add, char *workspace)
 {
     V(vector) *row = (V(vector) *)workspace;
     const size_t line = (size_t)p->width * p->x.stride;
     const float *x = p->x.data + (size_t)image * (size_t)p->height * line + channel;
-    float *y = p->y.data + channel +
-               (size_t)image * (size_t)p->out_height * (size_t)p->out_width * p->y.stride;
     const bool relu = p->relu;
 
     for (int i = 0; i < p->out_height; i++) {
@@ -23,133 +22,157 @@ static void V(max_pool)(const struct cpu_pool *p, int image, int channel, char *
                 most = V(maximum)(most, V(load)(at += line));
             row[j] = relu ? V(relu)(most) : most;
         }
-        for (int j = 0; j < p->out_width; j++, y += p->y.stride) {
+        for (int j = 0; j < p->out_width; j++, y += y_stride) {
             const struct span columns =
                 pool_span(j, p->stride_width, p->padding_width, p->kernel_width, p->width);
             V(vector) most = row[columns.first];
             for (int k = columns.first + 1; k < columns.end; k++)
                 most = V(maximum)(most, row[k]);
-            V(store)(y, most);
+            V(put)(y, keep * most, add);
         }
     }
 }
 
-/* Which of rows x columns inputs from x on is the maximum `most`, as its tap's number: the first in
- * scan order that equals it, NaN equalling NaN. Looking from the last to the first leaves the
- * first. */
-static inline __attribute__((always_inline)) V(mask)
-    V(winner)(const float *x, size_t pixel, size_t line, V(vector) most, const int rows,
-              const int columns, int first_tap, int kernel_width, bool relu)
-{
-    V(mask) winner = {0};
-    const V(mask) none = {0};
+/* dX of max pooling goes along rows first: which of the columns of an output's window is the
+ * greatest of the row (`column`, as its distance from the window's first), how great (`most`). Then
+ * over rows: an output's gradient goes to the first row that has the greatest, `gradient`, and from
+ * there to that column. The first of equals wins in either direction, so it is the first in scan
+ * order. */
+struct V(row_maxima) {
+    V(vector) most, gradient;
+    V(mask) column;
+};
 
-#pragma GCC unroll 3
-    for (int i = rows - 1; i >= 0; i--)
-#pragma GCC unroll 3
-        for (int j = columns - 1; j >= 0; j--) {
-            V(vector) value = V(load)(x + (size_t)i * line + (size_t)j * pixel);
-            V(mask) tap = none + (first_tap + i * kernel_width + j);
-            value = relu ? V(relu)(value) : value;
-            winner = V(choose)(V(same)(value, most), tap, winner);
-        }
-    return winner;
+/* Of the columns first .. end-1 of a row; COUNT if it is constant and not 0. */
+static inline __attribute__((always_inline)) void V(find_row_maximum)(const float *x, size_t pixel,
+                                                                      int count, const int COUNT,
+                                                                      int first_tap, bool relu,
+                                                                      struct V(row_maxima) * to)
+{
+    const V(mask) none = {0};
+    V(vector) most = relu ? V(relu)(V(load)(x)) : V(load)(x);
+    V(mask) column = none + first_tap;
+
+    for (int k = 1; k < (COUNT != 0 ? COUNT : count); k++) {
+        V(vector) value = V(load)(x + (size_t)k * pixel);
+        value = relu ? V(relu)(value) : value;
+        V(mask) take = V(wins)(most, value);
+        most = V(select)(take, value, most);
+        column = V(choose)(take, none + (first_tap + k), column);
+    }
+    to->most = most;
+    to->column = column;
+    to->gradient = (V(vector)){0};
 }
 
-/* The winners of one image. */
-static void V(find_winners)(const struct cpu_pool *p, const float *x, const float *y,
-                            V(mask) * winners)
+static void V(find_row_maxima)(const struct cpu_pool *p, const float *row,
+                               struct V(row_maxima) * to)
 {
-    const size_t pixel = p->x.stride, line = (size_t)p->width * pixel;
+    const size_t pixel = p->x.stride;
     const bool relu = p->relu;
 
-    for (int i = 0; i < p->out_height; i++) {
-        const struct span rows =
+    for (int j = 0; j < p->out_width; j++) {
+        const struct span columns =
+            pool_span(j, p->stride_width, p->padding_width, p->kernel_width, p->width);
+        const int tap = columns.first - j * p->stride_width + p->padding_width;
+        const float *x = row + (size_t)columns.first * pixel;
+        if (columns.end - columns.first == 3)
+            V(find_row_maximum)(x, pixel, 3, 3, tap, relu, to + j);
+        else
+            V(find_row_maximum)(x, pixel, columns.end - columns.first, 0, tap, relu, to + j);
+    }
+}
+
+/* The gradients of a row of outputs go to the rows that won. */
+static inline __attribute__((always_inline)) void
+V(share_gradients)(struct V(row_maxima) *const *rows, int count, const int COUNT, int columns,
+                   const float *dy, size_t dy_stride)
+{
+    for (int j = 0; j < columns; j++) {
+        const V(vector) g = V(load)(dy + (size_t)j * dy_stride);
+        V(vector) most = rows[0][j].most;
+        V(mask) winner = {0};
+        const V(mask) none = {0};
+        for (int r = 1; r < (COUNT != 0 ? COUNT : count); r++) {
+            V(mask) take = V(wins)(most, rows[r][j].most);
+            most = V(select)(take, rows[r][j].most, most);
+            winner = V(choose)(take, none + r, winner);
+        }
+        for (int r = 0; r < (COUNT != 0 ? COUNT : count); r++)
+            rows[r][j].gradient += V(keep)(V(equals)(winner, r), g);
+    }
+}
+
+/* dx (+)= a row of inputs' gradients: all outputs that they won; from NULL: none looks at the row.
+ */
+static void V(put_row_gradients)(const struct cpu_pool *p, const struct V(row_maxima) * from,
+                                 size_t pixel, int channel, float keep)
+{
+    const float *x = p->x.data + pixel * p->x.stride + channel;
+    float *dx = p->dx.data + pixel * p->dx.stride + channel;
+    const bool relu = p->relu, add = p->add;
+
+    for (int c = 0; c < p->width; c++, x += p->x.stride, dx += p->dx.stride) {
+        const struct span outputs =
+            pool_outputs(c, p->stride_width, p->padding_width, p->kernel_width, p->out_width);
+        int tap = c + p->padding_width - outputs.first * p->stride_width;
+        V(vector) sum = {0};
+        if (from != NULL && p->stride_width == 1 && outputs.end - outputs.first == 3) {
+#pragma GCC unroll 3
+            for (int j = 0; j < 3; j++) {
+                const struct V(row_maxima) *at = from + outputs.first + j;
+                sum += V(keep)(V(equals)(at->column, tap - j), at->gradient);
+            }
+        } else if (from != NULL) {
+            for (int j = outputs.first; j < outputs.end; j++, tap -= p->stride_width)
+                sum += V(keep)(V(equals)(from[j].column, tap), from[j].gradient);
+        }
+        sum *= keep;
+        V(put)(dx, relu ? V(where_positive)(V(load)(x), sum) : sum, add);
+    }
+}
+
+static void V(max_pool_backward)(const struct cpu_pool *p, int image, int channel, const float *dy,
+                                 size_t dy_stride, float keep, char *workspace)
+{
+    struct V(row_maxima) *ring = (struct V(row_maxima) *)workspace, *rows[MAX_KERNEL];
+    const size_t first = (size_t)image * (size_t)p->height * (size_t)p->width;
+    const size_t columns = (size_t)p->out_width;
+    int found = 0, put = 0;
+
+    for (int i = 0; i < p->out_height; i++, dy += columns * dy_stride) {
+        const struct span span =
             pool_span(i, p->stride_height, p->padding_height, p->kernel_height, p->height);
-        const int row_tap =
-            (rows.first - i * p->stride_height + p->padding_height) * p->kernel_width;
-        for (int j = 0; j < p->out_width; j++, y += p->y.stride) {
-            const struct span columns =
-                pool_span(j, p->stride_width, p->padding_width, p->kernel_width, p->width);
-            const int tap = row_tap + columns.first - j * p->stride_width + p->padding_width;
-            const float *at = x + (size_t)rows.first * line + (size_t)columns.first * pixel;
-            const int height = rows.end - rows.first, width = columns.end - columns.first;
-            if (height == 3 && width == 3)
-                *winners++ =
-                    V(winner)(at, pixel, line, V(load)(y), 3, 3, tap, p->kernel_width, relu);
-            else
-                *winners++ = V(winner)(at, pixel, line, V(load)(y), height, width, tap,
-                                       p->kernel_width, relu);
-        }
+        for (; put < span.first; put++)
+            V(put_row_gradients)
+        (p, put < found ? ring + (size_t)(put % p->kernel_height) * columns : NULL,
+         first + (size_t)put * (size_t)p->width, channel, keep);
+        found = found < span.first ? span.first : found;
+        for (int r = span.first; r < span.end; r++)
+            rows[r - span.first] = ring + (size_t)(r % p->kernel_height) * columns;
+        for (; found < span.end; found++)
+            V(find_row_maxima)
+        (p, p->x.data + (first + (size_t)found * (size_t)p->width) * p->x.stride + (size_t)channel,
+         rows[found - span.first]);
+        if (span.end - span.first == 3)
+            V(share_gradients)(rows, 3, 3, p->out_width, dy, dy_stride);
+        else
+            V(share_gradients)
+        (rows, span.end - span.first, 0, p->out_width, dy, dy_stride);
     }
+    for (; put < p->height; put++)
+        V(put_row_gradients)
+    (p, put < found ? ring + (size_t)(put % p->kernel_height) * columns : NULL,
+     first + (size_t)put * (size_t)p->width, channel, keep);
 }
 
-/* The sum of the gradients of the outputs that an input won, among rows x columns of them; it is
- * tap `tap` of the first one. */
-static inline __attribute__((always_inline)) V(vector)
-    V(won)(const V(mask) * winners, const float *dy, size_t pixel, int out_width, const int rows,
-           const int columns, int tap, int row_step, const int column_step)
-{
-    V(vector) sum = {0};
-
-#pragma GCC unroll 3
-    for (int i = 0; i < rows; i++)
-#pragma GCC unroll 3
-        for (int j = 0; j < columns; j++) {
-            const size_t at = (size_t)i * (size_t)out_width + (size_t)j;
-            sum += V(keep)(V(equals)(winners[at], tap - i * row_step - j * column_step),
-                           V(load)(dy + at * pixel));
-        }
-    return sum;
-}
-
-/* Every input gathers the gradients of the outputs that it won. */
-static void V(max_pool_backward)(const struct cpu_pool *p, int image, int channel, char *workspace)
-{
-    V(mask) *winners = (V(mask) *)workspace; /* out_height * out_width */
-    const size_t pixels = (size_t)p->height * (size_t)p->width;
-    const size_t line = (size_t)p->out_width, out = (size_t)image * (size_t)p->out_height * line;
-    const float *x = p->x.data + (size_t)image * pixels * p->x.stride + channel;
-    const float *dy = p->dy.data + out * p->dy.stride + channel;
-    float *dx = p->dx.data + (size_t)image * pixels * p->dx.stride + channel;
-    const float keep = p->keep != NULL ? p->keep[image] : 1.0f;
-
-    const int row_step = p->stride_height * p->kernel_width;
-
-    V(find_winners)(p, x, p->y.data + out * p->y.stride + channel, winners);
-    for (int i = 0; i < p->height; i++) {
-        const struct span rows =
-            pool_outputs(i, p->stride_height, p->padding_height, p->kernel_height, p->out_height);
-        const int row_tap =
-            (i + p->padding_height - rows.first * p->stride_height) * p->kernel_width;
-        for (int j = 0; j < p->width; j++, x += p->x.stride, dx += p->dx.stride) {
-            const struct span columns =
-                pool_outputs(j, p->stride_width, p->padding_width, p->kernel_width, p->out_width);
-            const int height = rows.end - rows.first, width = columns.end - columns.first;
-            const size_t at = (size_t)rows.first * line + (size_t)columns.first;
-            const int tap = row_tap + j + p->padding_width - columns.first * p->stride_width;
-            V(vector) sum;
-            if (height == 3 && width == 3)
-                sum = V(won)(winners + at, dy + at * p->dy.stride, p->dy.stride, p->out_width, 3, 3,
-                             tap, row_step, p->stride_width);
-            else
-                sum = V(won)(winners + at, dy + at * p->dy.stride, p->dy.stride, p->out_width,
-                             height, width, tap, row_step, p->stride_width);
-            sum *= keep;
-            V(put)(dx, p->relu ? V(where_positive)(V(load)(x), sum) : sum, p->add);
-        }
-    }
-}
-
-static void V(average_pool)(const struct cpu_pool *p, int image, int channel, char *workspace)
+static void V(average_pool)(const struct cpu_pool *p, int image, int channel, float *y,
+                            size_t y_stride, float keep, bool add, char *workspace)
 {
     V(vector) *row = (V(vector) *)workspace;
     const size_t line = (size_t)p->width * p->x.stride;
     const float *x = p->x.data + (size_t)image * (size_t)p->height * line + channel;
-    float *y = p->y.data + channel +
-               (size_t)image * (size_t)p->out_height * (size_t)p->out_width * p->y.stride;
-    const float keep = p->keep != NULL ? p->keep[image] : 1.0f;
-    const bool relu = p->relu, add = p->add;
+    const bool relu = p->relu;
 
     for (int i = 0; i < p->out_height; i++) {
         const struct span rows =
@@ -161,7 +184,7 @@ static void V(average_pool)(const struct cpu_pool *p, int image, int channel, ch
                 sum += relu ? V(relu)(V(load)(at)) : V(load)(at);
             row[j] = sum;
         }
-        for (int j = 0; j < p->out_width; j++, y += p->y.stride) {
+        for (int j = 0; j < p->out_width; j++, y += y_stride) {
             const struct span columns =
                 pool_span(j, p->stride_width, p->padding_width, p->kernel_width, p->width);
             const int count = (rows.end - rows.first) * (columns.end - columns.first);
@@ -175,15 +198,13 @@ static void V(average_pool)(const struct cpu_pool *p, int image, int channel, ch
 
 /* Every input gathers its share of the outputs whose windows it lies in. */
 static void V(average_pool_backward)(const struct cpu_pool *p, int image, int channel,
-                                     char *workspace)
+                                     const float *dy, size_t dy_stride, float keep, char *workspace)
 {
     V(vector) *row = (V(vector) *)workspace; /* out_width sums over the outputs above each other */
     const size_t pixels = (size_t)p->height * (size_t)p->width;
-    const size_t line = (size_t)p->out_width * p->dy.stride;
+    const size_t line = (size_t)p->out_width * dy_stride;
     const float *x = p->x.data + (size_t)image * pixels * p->x.stride + channel;
-    const float *dy = p->dy.data + (size_t)image * (size_t)p->out_height * line + channel;
     float *dx = p->dx.data + (size_t)image * pixels * p->dx.stride + channel;
-    const float keep = p->keep != NULL ? p->keep[image] : 1.0f;
 
     for (int i = 0; i < p->height; i++) {
         const struct span rows =
@@ -195,7 +216,7 @@ static void V(average_pool_backward)(const struct cpu_pool *p, int image, int ch
             const float share = keep * pool_share(k, p->stride_height, p->padding_height,
                                                   p->kernel_height, p->height);
             for (int j = 0; j < p->out_width; j++)
-                row[j] += V(load)(from + (size_t)j * p->dy.stride) * share;
+                row[j] += V(load)(from + (size_t)j * dy_stride) * share;
         }
         for (int j = 0; j < p->out_width; j++)
             row[j] *= pool_share(j, p->stride_width, p->padding_width, p->kernel_width, p->width);

@@ -5,7 +5,7 @@
 #if W == 1
 
 typedef float V(vector);
-typedef int32_t V(mask);
+typedef int32_t V(mask); /* 0 or -1 where it is a condition, as comparing vectors gives */
 
 static inline V(vector) V(relu)(V(vector) x)
 {
@@ -30,20 +30,25 @@ static inline V(vector) V(keep)(V(mask) mask, V(vector) g)
     return mask ? g : 0;
 }
 
-/* Where a is b, or NaN. */
-static inline V(mask) V(same)(V(vector) a, V(vector) b)
-{
-    return a == b || a != a;
-}
-
 static inline V(mask) V(equals)(V(mask) a, int b)
 {
-    return a == b;
+    return -(a == b);
 }
 
 static inline V(mask) V(choose)(V(mask) mask, V(mask) a, V(mask) b)
 {
     return mask ? a : b;
+}
+
+static inline V(vector) V(select)(V(mask) mask, V(vector) a, V(vector) b)
+{
+    return mask ? a : b;
+}
+
+/* Where b wins over a: greater, or the first NaN. */
+static inline V(mask) V(wins)(V(vector) a, V(vector) b)
+{
+    return -(!(b <= a) && a == a);
 }
 
 static inline float V(total)(V(vector) x)
@@ -89,11 +94,6 @@ static inline V(vector) V(keep)(V(mask) mask, V(vector) g)
     return (V(vector))((V(mask))g & mask);
 }
 
-static inline V(mask) V(same)(V(vector) a, V(vector) b)
-{
-    return (a == b) | (a != a);
-}
-
 static inline V(mask) V(equals)(V(mask) a, int b)
 {
     return a == b;
@@ -102,6 +102,16 @@ static inline V(mask) V(equals)(V(mask) a, int b)
 static inline V(mask) V(choose)(V(mask) mask, V(mask) a, V(mask) b)
 {
     return (mask & a) | (~mask & b);
+}
+
+static inline V(vector) V(select)(V(mask) mask, V(vector) a, V(vector) b)
+{
+    return (V(vector))V(choose)(mask, (V(mask))a, (V(mask))b);
+}
+
+static inline V(mask) V(wins)(V(vector) a, V(vector) b)
+{
+    return ~(b <= a) & (a == a);
 }
 
 static inline float V(total)(V(vector) x)
