@@ -267,6 +267,67 @@ END
     jq -e -s '(.[0].metrics.valid_loss - .[1].metrics.valid_loss | fabs) < 1e-3' ref cpu
 }
 
+# Candidates of the space $1: more than are scored together.
+sample() {
+    seki-propose -q --policy random --space "$1" -n 11 --seed 5 | jq -c '{genotype}'
+}
+
+@test "candidates that are scored together get what each gets alone" {
+    for space in darts nas201; do
+        sample $space > all
+        {
+            head -3 all
+            echo '{"genotype": "x"}'
+            head -1 all
+            jq -c '. + {score: 5}' <<< "$(sed -n 4p all)"
+            tail -n +4 all
+        } > in
+        expect_status 1 eval_supernet $space in
+        expect_equal 14 "$(wc -l <<< "$output")"
+        expect_equal "genotype 5" "$(jq -r '.error.code // empty' <<< "$output") $(sed -n 6p <<< "$output" | member score)"
+        expect_equal "$(sed -n 1p <<< "$output" | jq -c .metrics)" "$(sed -n 5p <<< "$output" | jq -c .metrics)"
+        sed '4,6d' <<< "$output" | jq -c '[.genotype, .score, .metrics.valid_loss]' > together
+        while read -r line; do
+            eval_supernet $space <<< "$line"
+        done < all | jq -c '[.genotype, .score, .metrics.valid_loss]' > alone
+        diff together alone
+        [ "$(sort -u alone | wc -l)" -eq 11 ]
+        eval_supernet $space < in > piped || [ $? -eq 1 ]
+        expect_equal "$(jq -c '[.id, .score]' <<< "$output")" "$(jq -c '[.id, .score]' piped)"
+    done
+}
+
+@test "a candidate waits for no other" {
+    mkfifo in out
+    eval_supernet nas201 < in > out 3>&- &
+    pid=$!
+    exec 8> in 9< out
+    for count in 1 2 1; do
+        sample nas201 | head -$count >&8
+        for _ in $(seq $count); do
+            read -r -t 20 line <&9
+            [ "$(member metrics.images <<< "$line")" = 80 ]
+        done
+    done
+    exec 8>&- 9<&-
+    wait "$pid"
+}
+
+@test "what the scoring on pictures took is told at its end, but not with --quiet" {
+    sample nas201 > all
+    expect_status 0 seki-eval -B cpu -t 1 -s "$made/nas201.st" -d "$made/pictures" all
+    [[ $stderr =~ seki-eval:\ 11\ candidates\ in\ [0-9.]+\ s,\ [0-9.]+\ s\ each,\ [0-9,]+\ pictures\ a\ second$ ]]
+    # A score that is known, and one that was there, took nothing.
+    { head -1 all; head -1 all; jq -c '. + {score: 5}' <<< "$(head -2 all | tail -1)"; } > in
+    expect_status 0 seki-eval -B cpu -t 1 -s "$made/nas201.st" -d "$made/pictures" in
+    expect_in "$stderr" "seki-eval: 1 candidate in "
+    for quiet in "-q -s $made/nas201.st -d $made/pictures" --cost; do
+        # shellcheck disable=SC2086 # several words
+        expect_status 0 seki-eval $quiet all
+        expect_equal "" "$stderr"
+    done
+}
+
 @test "two spellings of one function get one score" {
     swapped=${darts_genotype/"('sep_conv_3x3', 0), ('skip_connect', 1)"/"('skip_connect', 1), ('sep_conv_3x3', 0)"}
     [ "$swapped" != "$darts_genotype" ]
@@ -357,6 +418,22 @@ END
     expect_status 0 seki-eval -q -B ref -t 1 --weights "$made/network.st" -d "$made/pictures" \
         --split train -n 50 <<< "$nas201_genotype"
     [ "$(jq '.metrics.images == 50 and .metrics.train_accuracy > 50 and .metrics.test_accuracy == null' <<< "$output")" = true ]
+}
+
+@test "--weights reads its file once, however many records there are" {
+    cp "$made/network.st" moved.st
+    mkfifo in out
+    seki-eval -q -B cpu -t 1 --weights moved.st -d "$made/pictures" < in > out 3>&- &
+    pid=$!
+    exec 8> in 9< out
+    for _ in 1 2; do
+        echo "$nas201_genotype" >&8
+        read -r -t 20 line <&9
+        expect_equal "$(tail -1 "$made/trained" | member metrics.test_loss)" "$(member metrics.test_loss <<< "$line")"
+        rm -f moved.st
+    done
+    exec 8>&- 9<&-
+    wait "$pid"
 }
 
 @test "--weights of another genotype name the tensor that does not fit" {

@@ -104,12 +104,10 @@ enum seki_space seki_scorer_space(const struct seki_scorer *scorer)
     return seki_network_get_config(scorer->network)->space;
 }
 
-int seki_scorer_score(struct seki_scorer *scorer, const struct seki_genotype *genotype,
-                      struct seki_score *score, struct seki_error *error)
+int seki_scorer_score(struct seki_scorer *scorer, const struct seki_genotype *genotypes, int count,
+                      struct seki_score *scores, struct seki_error *error)
 {
-    if (seki_network_select(scorer->network, genotype, error) < 0)
-        return -1;
-    return seki_batches_evaluate(&scorer->batches, scorer->network, SEKI_MODE_SCORE, score, error);
+    return seki_batches_score(&scorer->batches, scorer->network, genotypes, count, scores, error);
 }
 
 void seki_scorer_close(struct seki_scorer *scorer)
@@ -148,37 +146,25 @@ static int score_network(struct seki_network *network, struct seki_dataset *data
 }
 
 int seki_score_weights(struct seki_backend *backend, struct seki_dataset *dataset,
-                       enum seki_split split, const char *weights,
+                       enum seki_split split, const struct seki_checkpoint *weights,
                        const struct seki_genotype *genotype,
                        const struct seki_network_config *config,
                        const struct seki_normalisation *normalisation, long images,
                        struct seki_score *score, struct seki_error *error)
 {
-    struct seki_checkpoint *checkpoint = seki_checkpoint_open(weights, error);
-    if (!checkpoint)
-        return -1;
     struct seki_network_config shape = *config;
     struct seki_normalisation constants = *normalisation;
-    struct seki_network *network = NULL;
-    int status = 0;
-    if (seki_checkpoint_text(checkpoint, "seki")) {
-        status = seki_settings_config(checkpoint, &shape, error);
-        if (status == 0)
-            status =
-                seki_settings_normalisation(checkpoint, shape.image_channels, &constants, error);
-    }
+    if (seki_checkpoint_text(weights, "seki") &&
+        (seki_settings_config(weights, &shape, error) < 0 ||
+         seki_settings_normalisation(weights, shape.image_channels, &constants, error) < 0))
+        return -1;
     shape.auxiliary = false;
-    if (status == 0)
-        status = check_pictures(&shape, dataset, error);
-    if (status == 0) {
-        network = seki_network_open(backend, &shape, genotype, error);
-        status = network ? seki_checkpoint_load(checkpoint, network, error) : -1;
-    }
+    if (check_pictures(&shape, dataset, error) < 0)
+        return -1;
+    struct seki_network *network = seki_network_open(backend, &shape, genotype, error);
+    int status = network ? seki_checkpoint_load(weights, network, error) : -1;
     if (status == 0)
         status = score_network(network, dataset, split, &constants, images, score, error);
-    if (status < 0)
-        seki_fail_within(error, "%s", weights);
     seki_network_close(network);
-    seki_checkpoint_close(checkpoint);
     return status;
 }

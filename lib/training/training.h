@@ -147,16 +147,21 @@ struct seki_score {
     long images;
     double seconds;
 };
-/* Batch statistics of the candidate itself; the supernet is not changed. Strict genotypes of the
- * supernet's space. */
-int seki_scorer_score(struct seki_scorer *scorer, const struct seki_genotype *genotype,
-                      struct seki_score *score, struct seki_error *error);
+/* So many candidates share the work that is the same for all of them. */
+#define SEKI_SCORED_TOGETHER 8
+/*
+ * Scores of up to SEKI_SCORED_TOGETHER candidates; each is what it is alone, to the bit. Batch
+ * statistics of the candidate itself; the supernet is not changed. Strict genotypes of the
+ * supernet's space.
+ */
+int seki_scorer_score(struct seki_scorer *scorer, const struct seki_genotype *genotypes, int count,
+                      struct seki_score *scores, struct seki_error *error);
 void seki_scorer_close(struct seki_scorer *scorer);
 
-/* A trained final network on a split, running statistics. The file gives channels, layers and
+/* A trained final network on a split, running statistics. The checkpoint gives channels, layers and
  * normalisation; where it has none (written by PyTorch), `config` and `normalisation` do. */
 int seki_score_weights(struct seki_backend *backend, struct seki_dataset *dataset,
-                       enum seki_split split, const char *weights,
+                       enum seki_split split, const struct seki_checkpoint *weights,
                        const struct seki_genotype *genotype,
                        const struct seki_network_config *config,
                        const struct seki_normalisation *normalisation, long images,

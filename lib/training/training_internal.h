@@ -80,6 +80,11 @@ struct batches {
 };
 int seki_batches_open(struct batches *batches, struct seki_error *error);
 void seki_batches_close(struct batches *batches);
+/* Accuracy and mean loss over all of them of each genotype, batch by batch; see seki_network_score.
+ * At most SEKI_SCORED_TOGETHER. */
+int seki_batches_score(struct batches *batches, struct seki_network *network,
+                       const struct seki_genotype *genotypes, int count, struct seki_score *scores,
+                       struct seki_error *error);
 /* Accuracy and mean loss of the selected network over all of them. */
 int seki_batches_evaluate(struct batches *batches, struct seki_network *network,
                           enum seki_mode mode, struct seki_score *score, struct seki_error *error);

@@ -87,59 +87,6 @@ static int parse(struct eval_options *o, const struct seki_log *log, int argc, c
     return check(o, &error) < 0 ? seki_log_usage(log, &error) : -1;
 }
 
-struct loop {
-    const struct seki_log *log;
-    struct seki_records *records;
-    struct seki_output *output;
-    struct seki_progress progress;
-    bool failed;
-};
-
-/* Scores one record and writes it. -1: the output or the machine failed. */
-static int one(struct loop *loop, struct evaluator *evaluator, struct seki_record *record,
-               struct seki_error *error)
-{
-    struct seki_error why;
-    if (!seki_record_failed(record) && evaluator_score(evaluator, record, &why) < 0) {
-        if (why.kind == SEKI_NO_RESOURCE) {
-            *error = why;
-            return -1;
-        }
-        if (seki_record_fail(record, &why, error) < 0)
-            return -1;
-        seki_log_error(loop->log, "%s: %s: %s", seki_records_place(loop->records), why.code,
-                       why.message);
-    } else if (seki_record_failed(record) && seki_record_has(record, "line")) {
-        seki_log_error(loop->log, "%s", seki_record_string(record, "error.message"));
-    }
-    loop->failed |= seki_record_failed(record);
-    size_t length;
-    const char *text = seki_record_text(record, &length, error);
-    return text ? seki_output_line(loop->output, text, length, error) : -1;
-}
-
-static int all(struct loop *loop, struct evaluator *evaluator, struct seki_error *error)
-{
-    struct seki_record *record;
-    int got, unreadable = 0;
-    double count = 0;
-    seki_progress_start(&loop->progress, loop->log, evaluator->kind->name, "candidates", 0);
-    while ((got = seki_records_next(loop->records, &record, error)) != 0) {
-        if (got < 0) {
-            seki_log_error(loop->log, "%s", error->message);
-            unreadable = 1;
-            continue;
-        }
-        if (one(loop, evaluator, record, error) < 0)
-            return -1;
-        if (seki_output_gone(loop->output))
-            break;
-        seki_progress_set(&loop->progress, ++count);
-    }
-    seki_progress_end(&loop->progress);
-    return unreadable ? 1 : 0;
-}
-
 int main(int argc, char **argv)
 {
     struct eval_options o = {.backend = "auto",
@@ -158,21 +105,12 @@ int main(int argc, char **argv)
         return status;
     log.quiet = o.quiet;
     struct evaluator evaluator;
-    struct loop loop = {.log = &log};
     status = evaluator_open(&evaluator, &o, &error);
     if (status == 0)
-        status = (loop.output = seki_output_open(&error)) &&
-                         (loop.records = seki_records_open(argv + first, argc - first, &error))
-                     ? all(&loop, &evaluator, &error)
-                     : -1;
+        status = stream_run(&evaluator, &log, argv + first, argc - first, &error);
     evaluator_close(&evaluator);
-    seki_records_close(loop.records);
-    bool unreadable = status > 0;
-    if (loop.output && seki_output_close(loop.output, status < 0 ? NULL : &error) < 0)
-        status = -1;
-    if (status < 0) {
-        seki_log_error(&log, "%s", error.message);
-        return seki_error_status(&error);
-    }
-    return unreadable ? 3 : loop.failed ? 1 : 0;
+    if (status >= 0)
+        return status;
+    seki_log_error(&log, "%s", error.message);
+    return seki_error_status(&error);
 }

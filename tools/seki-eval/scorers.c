@@ -19,6 +19,28 @@ static struct known_score *known_place(const struct evaluator *evaluator, const 
     return &evaluator->known[strtoull(id, NULL, 16) % KNOWN_SCORES];
 }
 
+static const struct seki_score *known_score(const struct evaluator *evaluator, const char *id)
+{
+    const struct known_score *known = known_place(evaluator, id);
+    return strcmp(known->id, id) == 0 ? &known->score : NULL;
+}
+
+/* What the scoring of candidates on pictures took, for the summary. */
+static void count_score(struct evaluator *evaluator, const struct seki_score *score)
+{
+    evaluator->scored++;
+    evaluator->seconds += score->seconds;
+    evaluator->pictures += (double)score->images;
+}
+
+static void remember(struct evaluator *evaluator, const char *id, const struct seki_score *score)
+{
+    struct known_score *known = known_place(evaluator, id);
+    memcpy(known->id, id, sizeof known->id);
+    known->score = *score;
+    count_score(evaluator, score);
+}
+
 /* ---- Cost --------------------------------------------------------------------------------- */
 
 /* The evaluation network that a genotype's cost is counted on: the field's usual, or as the options
@@ -79,7 +101,7 @@ static int score_cost(struct evaluator *evaluator, const struct seki_genotype *g
     return set_cost(evaluator, genotype, record, error);
 }
 
-const struct scorer_kind scorer_cost = {"cost", SEKI_LAX, false, open_cost, score_cost};
+const struct scorer_kind scorer_cost = {"cost", SEKI_LAX, false, 1, open_cost, score_cost, NULL};
 
 /* ---- Supernet ----------------------------------------------------------------------------- */
 
@@ -124,22 +146,47 @@ static int score_supernet(struct evaluator *evaluator, const struct seki_genotyp
                           struct seki_record *record, struct seki_error *error)
 {
     char id[SEKI_ID_LENGTH + 1];
+    struct seki_score score;
     seki_genotype_id(genotype, id);
-    struct known_score *known = known_place(evaluator, id);
-    if (strcmp(known->id, id) != 0) {
-        struct seki_score score;
-        if (seki_scorer_score(evaluator->scorer, genotype, &score, error) < 0)
+    const struct seki_score *known = known_score(evaluator, id);
+    if (known) {
+        score = *known;
+    } else {
+        if (seki_scorer_score(evaluator->scorer, genotype, 1, &score, error) < 0)
             return -1;
-        memcpy(known->id, id, sizeof known->id);
-        known->score = score;
+        remember(evaluator, id, &score);
     }
-    if (set_score(record, "metrics.valid_accuracy", "metrics.valid_loss", &known->score, error) < 0)
+    if (set_score(record, "metrics.valid_accuracy", "metrics.valid_loss", &score, error) < 0)
         return -1;
     return set_cost(evaluator, genotype, record, error);
 }
 
-const struct scorer_kind scorer_supernet = {"supernet", SEKI_STRICT, true, open_supernet,
-                                            score_supernet};
+/* Those that are new, and each function once, by its first spelling. */
+static void score_ahead(struct evaluator *evaluator, const struct seki_genotype *genotypes,
+                        int count)
+{
+    struct seki_genotype chosen[SEKI_SCORED_TOGETHER];
+    struct seki_score scores[SEKI_SCORED_TOGETHER];
+    char ids[SEKI_SCORED_TOGETHER][SEKI_ID_LENGTH + 1];
+    int wanted = 0;
+    for (int i = 0; i < count; i++) {
+        bool seen = genotypes[i].space != seki_scorer_space(evaluator->scorer);
+        seki_genotype_id(&genotypes[i], ids[wanted]);
+        seen |= known_score(evaluator, ids[wanted]) != NULL;
+        for (int j = 0; j < wanted; j++)
+            seen |= strcmp(ids[j], ids[wanted]) == 0;
+        if (!seen)
+            chosen[wanted++] = genotypes[i];
+    }
+    /* One alone is scored in its turn. */
+    if (wanted < 2 || seki_scorer_score(evaluator->scorer, chosen, wanted, scores, NULL) < 0)
+        return;
+    for (int i = 0; i < wanted; i++)
+        remember(evaluator, ids[i], &scores[i]);
+}
+
+const struct scorer_kind scorer_supernet = {
+    "supernet", SEKI_STRICT, true, MOST_IN_GROUP, open_supernet, score_supernet, score_ahead};
 
 /* ---- Table -------------------------------------------------------------------------------- */
 
@@ -174,7 +221,7 @@ static int score_table(struct evaluator *evaluator, const struct seki_genotype *
     return set_cost(evaluator, genotype, record, error);
 }
 
-const struct scorer_kind scorer_table = {"table", SEKI_LAX, true, open_table, score_table};
+const struct scorer_kind scorer_table = {"table", SEKI_LAX, true, 1, open_table, score_table, NULL};
 
 /* ---- Trained weights ---------------------------------------------------------------------- */
 
@@ -209,9 +256,8 @@ static int open_weights(struct evaluator *evaluator, struct seki_error *error)
             return seki_fail(error, SEKI_BAD_USE, "options", "--std %s: deviations are above 0",
                              o->std);
     /* A file that cannot be read ends the call, not each record. */
-    struct seki_checkpoint *weights = seki_checkpoint_open(o->weights, error);
-    seki_checkpoint_close(weights);
-    return weights ? open_backend(evaluator, error) : -1;
+    evaluator->weights = seki_checkpoint_open(o->weights, error);
+    return evaluator->weights ? open_backend(evaluator, error) : -1;
 }
 
 static int score_weights(struct evaluator *evaluator, const struct seki_genotype *genotype,
@@ -222,16 +268,18 @@ static int score_weights(struct evaluator *evaluator, const struct seki_genotype
     struct seki_network_config config = evaluation_network(evaluator, genotype->space);
     struct seki_score score;
     if (seki_score_weights(evaluator->backend, evaluator->dataset,
-                           test ? SEKI_TEST_SPLIT : SEKI_TRAIN_SPLIT, o->weights, genotype, &config,
-                           &evaluator->normalisation, o->images, &score, error) < 0)
-        return -1;
+                           test ? SEKI_TEST_SPLIT : SEKI_TRAIN_SPLIT, evaluator->weights, genotype,
+                           &config, &evaluator->normalisation, o->images, &score, error) < 0)
+        return seki_fail_within(error, "%s", o->weights);
+    count_score(evaluator, &score);
     if (set_score(record, test ? "metrics.test_accuracy" : "metrics.train_accuracy",
                   test ? "metrics.test_loss" : "metrics.train_loss", &score, error) < 0)
         return -1;
     return set_cost(evaluator, genotype, record, error);
 }
 
-const struct scorer_kind scorer_weights = {"weights", SEKI_LAX, true, open_weights, score_weights};
+const struct scorer_kind scorer_weights = {"weights",    SEKI_LAX,      true, 1,
+                                           open_weights, score_weights, NULL};
 
 /* ---- Any of them -------------------------------------------------------------------------- */
 
@@ -246,14 +294,20 @@ int evaluator_open(struct evaluator *evaluator, const struct eval_options *optio
     return evaluator->kind->open(evaluator, error);
 }
 
+/* A record that has a score is left as it is, unless it is to be scored again. */
+static bool passes(const struct evaluator *evaluator, const struct seki_record *record)
+{
+    double score;
+    return evaluator->kind->passes_scored && !evaluator->options->force &&
+           seki_record_number(record, "score", &score);
+}
+
 int evaluator_score(struct evaluator *evaluator, struct seki_record *record,
                     struct seki_error *error)
 {
     const struct scorer_kind *kind = evaluator->kind;
     struct seki_genotype genotype;
-    double score;
-    if (kind->passes_scored && !evaluator->options->force &&
-        seki_record_number(record, "score", &score))
+    if (passes(evaluator, record))
         return 0;
     if (seki_record_genotype(record, kind->strictness, &genotype, error) < 0 ||
         seki_record_set_genotype(record, &genotype, error) < 0 ||
@@ -264,9 +318,23 @@ int evaluator_score(struct evaluator *evaluator, struct seki_record *record,
                : seki_record_set_string(record, "metrics.scorer", kind->name, error);
 }
 
+void evaluator_ahead(struct evaluator *evaluator, struct seki_record *const *records, int count)
+{
+    const struct scorer_kind *kind = evaluator->kind;
+    struct seki_genotype genotypes[MOST_IN_GROUP];
+    int wanted = 0;
+    for (int i = 0; i < count; i++)
+        if (!seki_record_failed(records[i]) && !passes(evaluator, records[i]) &&
+            seki_record_genotype(records[i], kind->strictness, &genotypes[wanted], NULL) == 0)
+            wanted++;
+    if (wanted > 1 && kind->ahead)
+        kind->ahead(evaluator, genotypes, wanted);
+}
+
 void evaluator_close(struct evaluator *evaluator)
 {
     seki_scorer_close(evaluator->scorer);
+    seki_checkpoint_close(evaluator->weights);
     seki_table_close(evaluator->table);
     seki_backend_close(evaluator->backend);
     seki_dataset_close(evaluator->dataset);

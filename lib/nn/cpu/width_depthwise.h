@@ -36,11 +36,17 @@ static void V(copy_row)(struct V(picture) * p, int row)
     to += p->padding_width;
     if (p->normalised) {
         const V(vector) mean = p->mean, scale = p->scale, shift = p->shift;
-        for (int i = first; i < last; i++)
+        const float *ahead = from + (size_t)p->width * stride;
+        for (int i = first; i < last; i++) {
+            __builtin_prefetch(ahead + (size_t)i * stride);
             to[i * step] = V(relu)((V(load)(from + (size_t)i * stride) - mean) * scale + shift);
+        }
     } else if (p->relu) {
-        for (int i = first; i < last; i++)
+        const float *ahead = from + (size_t)p->width * stride;
+        for (int i = first; i < last; i++) {
+            __builtin_prefetch(ahead + (size_t)i * stride);
             to[i * step] = V(relu)(V(load)(from + (size_t)i * stride));
+        }
     } else {
         for (int i = first; i < last; i++)
             to[i * step] = V(load)(from + (size_t)i * stride);
@@ -305,6 +311,8 @@ static void V(put_dx)(const struct cpu_depthwise *d, size_t pixel, int channel,
                         shift = V(load)(d->shift + channel);
         V(vector) g_sum = sums[0], product_sum = sums[1];
         for (size_t i = 0; i < width; i++) {
+            __builtin_prefetch(x + (i + width) * x_stride);
+            __builtin_prefetch(dx + (i + width) * dx_stride, 1);
             V(vector) deviation = V(load)(x + i * x_stride) - mean;
             V(vector) g = V(where_positive)(deviation * scale + shift, row[i]);
             g_sum += g;
@@ -315,8 +323,11 @@ static void V(put_dx)(const struct cpu_depthwise *d, size_t pixel, int channel,
         sums[1] = product_sum;
         return;
     }
-    for (size_t i = 0; i < width; i++)
+    for (size_t i = 0; i < width; i++) {
+        __builtin_prefetch(x + (i + width) * x_stride);
+        __builtin_prefetch(dx + (i + width) * dx_stride, 1);
         V(put)(dx + i * dx_stride, V(where_positive)(V(load)(x + i * x_stride), row[i]), add);
+    }
 }
 
 /* dy: the image's, this channel's first, d->dy_stride between pixels. */
