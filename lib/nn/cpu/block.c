@@ -86,6 +86,77 @@ static struct cpu_plan *find_plan(const struct seki_block *block, int images, bo
     return plan;
 }
 
+/* ---- x of several parts, for blocks that take one ------------------------------------------ */
+
+static bool narrow(const struct seki_block *block)
+{
+    return block->spec.in.parts > 1 && !block->ops->wide;
+}
+
+/* x and dx of all parts as one, and the call with them. */
+struct joined {
+    struct seki_block_call call;
+    float *x, *dx;
+};
+
+static struct joined take_joined(const struct seki_block *block, const struct cpu_plan *plan,
+                                 struct cpu_arena *scratch)
+{
+    const size_t count =
+        (size_t)plan->images * (size_t)block->in_channels * cpu_pixels(&block->spec.in);
+    struct joined j = {.x = seki_cpu_take_floats(scratch, count)};
+
+    if (plan->train)
+        j.dx = seki_cpu_take_floats(scratch, count);
+    return j;
+}
+
+static struct joined join(const struct seki_block *block, const struct cpu_plan *plan,
+                          const struct seki_block_call *call)
+{
+    struct cpu_arena scratch = {call->scratch, plan->scratch};
+    struct joined j = take_joined(block, plan, &scratch);
+    struct seki_window window = {NULL, block->spec.in, 0, 1};
+    struct cpu_map map = {.images = call->images,
+                          .channels = block->spec.in.channels,
+                          .pixels = cpu_pixels(&block->spec.in),
+                          .x = seki_cpu_view(&call->x, call->images),
+                          .y = cpu_dense(j.x, block->in_channels)};
+
+    window.shape.parts = 1;
+    window.shape.channels = block->in_channels;
+    j.call = *call;
+    j.call.x = j.call.dx = window;
+    j.call.x.data = j.x;
+    j.call.dx.data = call->dx.data != NULL ? j.dx : NULL;
+    j.call.add_dx = false;
+    for (int part = 0; part < block->spec.in.parts; part++) {
+        seki_cpu_parallel(block->backend, block->backend->kernels->map, &map);
+        map.x.data += map.x.apart;
+        map.y.data += block->spec.in.channels;
+    }
+    return j;
+}
+
+static void part_gradient(const struct seki_block *block, const struct seki_block_call *call,
+                          const struct joined *j)
+{
+    struct cpu_map map = {.images = call->images,
+                          .channels = block->spec.in.channels,
+                          .pixels = cpu_pixels(&block->spec.in),
+                          .x = cpu_dense(j->dx, block->in_channels),
+                          .y = seki_cpu_view(&call->dx, call->images),
+                          .add = call->add_dx};
+
+    for (int part = 0; part < block->spec.in.parts; part++) {
+        seki_cpu_parallel(block->backend, block->backend->kernels->map, &map);
+        map.x.data += block->spec.in.channels;
+        map.y.data += map.y.apart;
+    }
+}
+
+/* ---- Plans and calls ----------------------------------------------------------------------- */
+
 static struct cpu_plan *make_plan(struct seki_block *block, int images, bool train,
                                   struct seki_error *error)
 {
@@ -127,8 +198,11 @@ int seki_cpu_block_prepare(struct seki_block *block, int images, enum seki_mode 
         plan = make_plan(block, images, train, error);
     if (plan == NULL)
         return -1;
+    struct cpu_arena all = {NULL, plan->scratch};
+    if (narrow(block))
+        take_joined(block, plan, &all);
     *saved = plan->saved;
-    *scratch = plan->scratch;
+    *scratch = all.used;
     return 0;
 }
 
@@ -141,7 +215,12 @@ int seki_cpu_forward(struct seki_block *block, const struct seki_block_call *cal
     if (plan == NULL)
         SEKI_BUG("forward of a block that was not prepared for this");
     threads = seki_cpu_threads_enter(block->backend);
-    result = block->ops->forward(block, plan, call, error);
+    if (narrow(block)) {
+        const struct joined j = join(block, plan, call);
+        result = block->ops->forward(block, plan, &j.call, error);
+    } else {
+        result = block->ops->forward(block, plan, call, error);
+    }
     seki_cpu_threads_leave(threads);
     return result;
 }
@@ -155,7 +234,14 @@ int seki_cpu_backward(struct seki_block *block, const struct seki_block_call *ca
     if (plan == NULL || call->mode != SEKI_MODE_TRAIN)
         SEKI_BUG("backward of a block that was not prepared for this");
     threads = seki_cpu_threads_enter(block->backend);
-    result = block->ops->backward(block, plan, call, error);
+    if (narrow(block)) {
+        const struct joined j = join(block, plan, call);
+        result = block->ops->backward(block, plan, &j.call, error);
+        if (result == 0 && call->dx.data != NULL)
+            part_gradient(block, call, &j);
+    } else {
+        result = block->ops->backward(block, plan, call, error);
+    }
     seki_cpu_threads_leave(threads);
     return result;
 }

@@ -102,7 +102,7 @@ static const float *dense_input(const struct seki_block *block, const struct sek
 {
     struct cpu_map map = input_map(block, call);
 
-    map.x = seki_cpu_view(&call->x);
+    map.x = seki_cpu_view(&call->x, call->images);
     if (!block->spec.relu_first && map.x.stride == (size_t)block->in_channels)
         return map.x.data;
     map.y = cpu_dense(room, block->in_channels);
@@ -117,7 +117,7 @@ static int forward(struct seki_block *block, const struct cpu_plan *plan,
     struct cpu_arena saved = {call->saved, 0}, scratch = {call->scratch, 0};
     struct pieces p = take(block, plan, &saved, &scratch);
     const struct cpu_kernels *kernels = block->backend->kernels;
-    const struct cpu_view y = seki_cpu_view(&call->y);
+    const struct cpu_view y = seki_cpu_view(&call->y, call->images);
     const bool direct = !output_is_kept(block) && !call->add_y && call->keep == NULL &&
                         y.stride == (size_t)block->spec.out_channels;
 
@@ -150,7 +150,7 @@ static int forward(struct seki_block *block, const struct cpu_plan *plan,
 static const float *output_gradient(const struct seki_block *block,
                                     const struct seki_block_call *call, const struct pieces *p)
 {
-    const struct cpu_view dy = seki_cpu_view(&call->dy);
+    const struct cpu_view dy = seki_cpu_view(&call->dy, call->images);
     const int channels = block->spec.out_channels;
 
     if (block->spec.norm) {
@@ -177,7 +177,7 @@ static int input_gradient(struct seki_block *block, const struct cpu_plan *plan,
                           const float *dz, struct seki_error *error)
 {
     struct cpu_map map = input_map(block, call);
-    const struct cpu_view dx = seki_cpu_view(&call->dx);
+    const struct cpu_view dx = seki_cpu_view(&call->dx, call->images);
     const bool direct =
         !block->spec.relu_first && !call->add_dx && dx.stride == (size_t)block->in_channels;
 
@@ -191,7 +191,7 @@ static int input_gradient(struct seki_block *block, const struct cpu_plan *plan,
     map.y = dx;
     map.add = call->add_dx;
     if (block->spec.relu_first)
-        map.mask = seki_cpu_view(&call->x);
+        map.mask = seki_cpu_view(&call->x, call->images);
     seki_cpu_parallel(block->backend, block->backend->kernels->map, &map);
     return 0;
 }

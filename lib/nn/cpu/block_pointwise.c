@@ -55,11 +55,11 @@ static int forward(struct seki_block *block, const struct cpu_plan *plan,
     const struct cpu_norm_parameters parameters = seki_cpu_norm_parameters(block, call, 0, 0);
 
     (void)error;
-    p.norm.y = seki_cpu_view(&call->y);
+    p.norm.y = seki_cpu_view(&call->y, call->images);
     p.norm.keep = call->keep;
     p.norm.add = call->add_y;
     p.pointwise.norm = &p.norm;
-    p.pointwise.x = seki_cpu_view(&call->x);
+    p.pointwise.x = seki_cpu_view(&call->x, call->images);
     seki_cpu_pointwise_pack(backend, &p.pointwise, seki_cpu_parameter(block, call, SEKI_WEIGHT, 0));
     seki_cpu_norm_start(backend, &p.norm, &parameters, call->mode, &p.state, p.scratch);
     seki_cpu_parallel(backend, backend->kernels->pointwise, &p.pointwise);
@@ -79,11 +79,11 @@ static int backward(struct seki_block *block, const struct cpu_plan *plan,
     const struct cpu_norm_parameters parameters = seki_cpu_norm_parameters(block, call, 0, 0);
 
     (void)error;
-    p.norm.dy = seki_cpu_view(&call->dy);
+    p.norm.dy = seki_cpu_view(&call->dy, call->images);
     p.norm.keep = call->keep;
     p.pointwise.norm = &p.norm;
-    p.pointwise.x = seki_cpu_view(&call->x);
-    p.pointwise.dx = seki_cpu_view(&call->dx);
+    p.pointwise.x = seki_cpu_view(&call->x, call->images);
+    p.pointwise.dx = seki_cpu_view(&call->dx, call->images);
     p.pointwise.add_dx = call->add_dx;
     seki_cpu_norm_sums(backend, &p.norm, &parameters, &p.state, p.scratch);
     seki_cpu_pointwise_pack_back(backend, &p.pointwise,
@@ -95,4 +95,4 @@ static int backward(struct seki_block *block, const struct cpu_plan *plan,
 }
 
 const struct cpu_block_ops seki_cpu_block_pointwise = {
-    .measure = measure, .forward = forward, .backward = backward};
+    .wide = true, .measure = measure, .forward = forward, .backward = backward};

@@ -75,16 +75,16 @@ static int forward(struct seki_block *block, const struct cpu_plan *plan,
     struct pieces p = take(block, plan, &saved, &scratch);
 
     (void)error;
-    p.pool.x = seki_cpu_view(&call->x);
+    p.pool.x = seki_cpu_view(&call->x, call->images);
     if (!block->spec.norm) {
-        p.pool.y = seki_cpu_view(&call->y);
+        p.pool.y = seki_cpu_view(&call->y, call->images);
         p.pool.keep = call->keep;
         p.pool.add = call->add_y;
         seki_cpu_parallel(backend, backend->kernels->pool, &p.pool);
         return 0;
     }
     const struct cpu_norm_parameters parameters = seki_cpu_norm_parameters(block, call, 0, 0);
-    p.norm.y = seki_cpu_view(&call->y);
+    p.norm.y = seki_cpu_view(&call->y, call->images);
     p.norm.keep = call->keep;
     p.norm.add = call->add_y;
     p.pool.norm = &p.norm;
@@ -106,17 +106,17 @@ static int backward(struct seki_block *block, const struct cpu_plan *plan,
     struct pieces p = take(block, plan, &saved, &scratch);
 
     (void)error;
-    p.pool.x = seki_cpu_view(&call->x);
-    p.pool.dx = seki_cpu_view(&call->dx);
+    p.pool.x = seki_cpu_view(&call->x, call->images);
+    p.pool.dx = seki_cpu_view(&call->dx, call->images);
     p.pool.add = call->add_dx;
     if (block->spec.norm) {
         const struct cpu_norm_parameters parameters = seki_cpu_norm_parameters(block, call, 0, 0);
-        p.norm.dy = seki_cpu_view(&call->dy);
+        p.norm.dy = seki_cpu_view(&call->dy, call->images);
         p.norm.keep = call->keep;
         p.pool.norm = &p.norm;
         seki_cpu_norm_sums(backend, &p.norm, &parameters, &p.state, p.scratch);
     } else {
-        p.pool.dy = seki_cpu_view(&call->dy);
+        p.pool.dy = seki_cpu_view(&call->dy, call->images);
         p.pool.keep = call->keep;
     }
     if (call->dx.data != NULL)

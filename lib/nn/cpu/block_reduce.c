@@ -70,10 +70,10 @@ static const float *weights_of(const struct seki_block *block, const struct seki
 }
 
 /* The channels of a half in the block's output. */
-static struct cpu_view half_view(const struct seki_block *block, const struct seki_window *window,
-                                 int odd)
+static struct cpu_view half_view(const struct seki_block *block, const struct seki_block_call *call,
+                                 const struct seki_window *window, int odd)
 {
-    struct cpu_view view = seki_cpu_view(window);
+    struct cpu_view view = seki_cpu_view(window, call->images);
 
     view.data += odd * half_channels(block);
     return view;
@@ -86,11 +86,11 @@ static void forward_half(struct seki_block *block, const struct seki_block_call 
     const struct cpu_norm_parameters parameters =
         seki_cpu_norm_parameters(block, call, 0, odd * half_channels(block));
 
-    half->norm.y = half_view(block, &call->y, odd);
+    half->norm.y = half_view(block, call, &call->y, odd);
     half->norm.keep = call->keep;
     half->norm.add = call->add_y;
     half->pointwise.norm = &half->norm;
-    half->pointwise.x = seki_cpu_view(&call->x);
+    half->pointwise.x = seki_cpu_view(&call->x, call->images);
     seki_cpu_pointwise_pack(backend, &half->pointwise, weights_of(block, call, odd));
     seki_cpu_norm_start(backend, &half->norm, &parameters, call->mode, &half->state, half->scratch);
     seki_cpu_parallel(backend, backend->kernels->pointwise, &half->pointwise);
@@ -116,11 +116,12 @@ static int forward(struct seki_block *block, const struct cpu_plan *plan,
 static void clear_dx(const struct seki_block *block, const struct seki_block_call *call)
 {
     struct cpu_map map = {.images = call->images,
-                          .channels = block->in_channels,
+                          .channels = block->spec.in.channels,
                           .pixels = cpu_pixels(&block->spec.in),
-                          .y = seki_cpu_view(&call->dx)};
+                          .y = seki_cpu_view(&call->dx, call->images)};
 
-    seki_cpu_parallel(block->backend, block->backend->kernels->map, &map);
+    for (int part = 0; part < block->spec.in.parts; part++, map.y.data += map.y.apart)
+        seki_cpu_parallel(block->backend, block->backend->kernels->map, &map);
 }
 
 static void backward_half(struct seki_block *block, const struct seki_block_call *call,
@@ -131,11 +132,11 @@ static void backward_half(struct seki_block *block, const struct seki_block_call
         seki_cpu_norm_parameters(block, call, 0, odd * half_channels(block));
     const enum seki_parameter_role role = odd ? SEKI_WEIGHT_ODD : SEKI_WEIGHT;
 
-    half->norm.dy = half_view(block, &call->dy, odd);
+    half->norm.dy = half_view(block, call, &call->dy, odd);
     half->norm.keep = call->keep;
     half->pointwise.norm = &half->norm;
-    half->pointwise.x = seki_cpu_view(&call->x);
-    half->pointwise.dx = seki_cpu_view(&call->dx);
+    half->pointwise.x = seki_cpu_view(&call->x, call->images);
+    half->pointwise.dx = seki_cpu_view(&call->dx, call->images);
     half->pointwise.add_dx = call->add_dx;
     seki_cpu_norm_sums(backend, &half->norm, &parameters, &half->state, half->scratch);
     seki_cpu_pointwise_pack_back(backend, &half->pointwise, weights_of(block, call, odd));
@@ -158,4 +159,4 @@ static int backward(struct seki_block *block, const struct cpu_plan *plan,
 }
 
 const struct cpu_block_ops seki_cpu_block_reduce = {
-    .measure = measure, .forward = forward, .backward = backward};
+    .wide = true, .measure = measure, .forward = forward, .backward = backward};

@@ -111,7 +111,7 @@ static void connect(const struct seki_block *block, const struct seki_block_call
     stage->pointwise.x = cpu_dense(d->y, d->channels);
     stage->pointwise.norm = &stage->norm;
     if (repeat == 0) {
-        d->x = seki_cpu_view(&call->x);
+        d->x = seki_cpu_view(&call->x, call->images);
         return;
     }
     struct stage *before = &p->stages[0];
@@ -146,7 +146,7 @@ static int forward(struct seki_block *block, const struct cpu_plan *plan,
         seki_cpu_norm_start(backend, &stage->norm, &parameters, call->mode, &stage->state,
                             stage->scratch);
         if (last) {
-            stage->norm.y = seki_cpu_view(&call->y);
+            stage->norm.y = seki_cpu_view(&call->y, call->images);
             stage->norm.keep = call->keep;
             stage->norm.add = call->add_y;
         } else {
@@ -173,14 +173,15 @@ static void backward_stage(struct seki_block *block, const struct seki_block_cal
 
     connect(block, call, p, repeat);
     if (repeat == block->spec.repeats - 1) {
-        norm->dy = seki_cpu_view(&call->dy);
+        norm->dy = seki_cpu_view(&call->dy, call->images);
         norm->keep = call->keep;
         seki_cpu_norm_sums(backend, norm, &parameters, &stage->state, stage->scratch);
     } else {
         norm->dy = cpu_dense(p->dmiddle, norm->channels);
         seki_cpu_norm_gradients(backend, norm, &parameters, &stage->state);
     }
-    d->dx = repeat == 0 ? seki_cpu_view(&call->dx) : cpu_dense(p->dmiddle, d->channels);
+    d->dx =
+        repeat == 0 ? seki_cpu_view(&call->dx, call->images) : cpu_dense(p->dmiddle, d->channels);
     d->add_dx = repeat == 0 && call->add_dx;
     seki_cpu_depthwise_weights(d, seki_cpu_parameter(block, call, SEKI_DEPTHWISE, repeat), true);
     seki_cpu_pointwise_pack_back(backend, &stage->pointwise,

@@ -1,10 +1,11 @@
 /*
  * cpu_internal.h - the CPU backend among its own files.
  *
- * Layout of a tensor: (N, H, W, parts * channels) floats, dense. A window on a part is a range of
- * channels, so a pixel of it begins parts * channels floats after the last one. Own kernels
- * (kernels.h) take any such range; oneDNN, which does the dense and 1x1 convolutions, is given
- * dense tensors alone.
+ * Layout of a tensor: (parts, N, H, W, channels) floats, dense: a part is a tensor of its own, so
+ * that what works on one goes through memory in order. Most blocks see one part at a time; the 1x1
+ * convolutions and the classifier take several as one range of channels, for all others block.c
+ * brings them together first. oneDNN, which does the dense convolutions, is given dense tensors
+ * alone.
  *
  * Repeatability: every loop is cut into as many parts as the backend has threads, by position; sums
  * of the parts are added in their order, in double precision. Which thread does a part makes no
@@ -75,11 +76,11 @@ int seki_cpu_tensor_write(struct seki_backend *backend, const struct seki_window
 int seki_cpu_tensor_read(struct seki_backend *backend, float *host,
                          const struct seki_window *window, int images, struct seki_error *error);
 
-struct cpu_view seki_cpu_view(const struct seki_window *window);
+struct cpu_view seki_cpu_view(const struct seki_window *window, int images);
 
 static inline struct cpu_view cpu_dense(float *data, int channels)
 {
-    return (struct cpu_view){data, (size_t)channels};
+    return (struct cpu_view){data, (size_t)channels, 0};
 }
 
 /* ---- Convolutions (oneDNN) ---------------------------------------------------------------- */
@@ -152,6 +153,7 @@ struct cpu_plan {
 };
 
 struct cpu_block_ops {
+    bool wide; /* takes an x of several parts as it is */
     /* The convolutions of a plan; NULL: none. */
     int (*prepare)(struct seki_block *block, struct cpu_plan *plan, struct seki_error *error);
     /* Takes from the arenas all that a call will. */

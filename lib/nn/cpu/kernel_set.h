@@ -297,7 +297,12 @@ static void head_mean(const void *call, int part, int parts)
     const size_t images = (size_t)h->images;
 
     for (size_t n = cpu_first(images, part, parts); n < cpu_first(images, part + 1, parts); n++)
-        EACH_WIDTH(h->channels, head_mean, h, n, c);
+        for (int channel = 0, now; channel < h->channels; channel += now) {
+            float *x;
+            now = (int)part_channels(&h->x, channel, h->channels, &x);
+            x += n * h->pixels * h->x.stride;
+            EACH_WIDTH(now, head_mean, h, n, channel + c, x + c);
+        }
 }
 
 static void head_linear(const void *call, int part, int parts)
@@ -345,7 +350,12 @@ static void head_dx(const void *call, int part, int parts)
     const size_t images = (size_t)h->images;
 
     for (size_t n = cpu_first(images, part, parts); n < cpu_first(images, part + 1, parts); n++)
-        EACH_WIDTH(h->channels, head_dx, h, n, c);
+        for (int channel = 0, now; channel < h->channels; channel += now) {
+            float *dx;
+            now = (int)part_channels(&h->dx, channel, h->channels, &dx);
+            dx += n * h->pixels * h->dx.stride;
+            EACH_WIDTH(now, head_dx, h, n, channel + c, dx + c);
+        }
 }
 
 /* ---- Parameters --------------------------------------------------------------------------- */

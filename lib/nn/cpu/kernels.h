@@ -20,10 +20,12 @@
 /* The longest side of a depthwise kernel. */
 #define SEKI_CPU_MAX_KERNEL 64
 
-/* A range of channels in all pixels of a tensor: pixel p's begin at data[p * stride]. */
+/* A range of channels in all pixels of a tensor: pixel p's begin at data[p * stride]. Where a
+ * kernel takes several parts of a tensor, their channels count on: the next part's lie `apart`
+ * floats behind, and each has `stride` channels. */
 struct cpu_view {
     float *data;
-    size_t stride;
+    size_t stride, apart;
 };
 
 /* y (+)= keep[n] * f(x), f the identity or ReLU; x.data NULL is a tensor of zeros. With `mask`:
@@ -77,7 +79,8 @@ struct cpu_depthwise {
 };
 
 /* 1x1 convolution of f(x), f the identity or ReLU, and what the normalisation behind it needs.
- * Output (i, j) reads x at (step i + odd, step j + odd), zeros outside of it. */
+ * Output (i, j) reads x at (step i + odd, step j + odd), zeros outside of it. x and dx may have
+ * several parts. */
 struct cpu_pointwise {
     int in_channels, out_channels;
     int height, width, out_height, out_width, step, odd;
@@ -118,7 +121,7 @@ struct cpu_pool {
     size_t workspace_bytes;
 };
 
-/* mean over pixels → linear. */
+/* mean over pixels → linear. x and dx may have several parts. */
 struct cpu_head {
     int images, channels, classes;
     size_t pixels;
@@ -200,12 +203,12 @@ static inline size_t cpu_pointwise_run(size_t floats, size_t least, size_t most)
 
 static inline size_t cpu_forward_run(int in_channels)
 {
-    return cpu_pointwise_run(cpu_panel(in_channels), 24, 128);
+    return cpu_pointwise_run(cpu_panel(in_channels), 24, 32);
 }
 
 static inline size_t cpu_backward_run(int out_channels)
 {
-    return cpu_pointwise_run(cpu_panel(out_channels) + 2 * CPU_BLOCK, 16, 64);
+    return cpu_pointwise_run(cpu_panel(out_channels) + 2 * CPU_BLOCK, 16, 24);
 }
 
 /* The depthwise kernels' ring of input rows: as many as one output row looks over. */

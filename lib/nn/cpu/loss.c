@@ -30,8 +30,8 @@ static int check_labels(const struct seki_loss_call *call, struct seki_error *er
 int seki_cpu_loss(struct seki_backend *backend, struct seki_loss_call *call,
                   struct seki_error *error)
 {
-    const struct cpu_view logits = seki_cpu_view(&call->logits);
-    const struct cpu_view dlogits = seki_cpu_view(&call->dlogits);
+    const struct cpu_view logits = seki_cpu_view(&call->logits, call->images);
+    const struct cpu_view dlogits = seki_cpu_view(&call->dlogits, call->images);
     const double factor = (double)call->weight / (double)call->images;
 
     (void)backend;

@@ -35,39 +35,71 @@ static struct segment segment_at(const struct cpu_pointwise *w, size_t pixel, si
     return s;
 }
 
-/* Channels from `channel` to `end` of a run of pixels into a tile. */
-static void gather_run(const struct cpu_pointwise *w, size_t first, size_t count, int channel,
-                       int end, float *tile, size_t stride)
+/* Channels channel .. end-1 that lie in one part: where they begin, how many. */
+static size_t part_channels(const struct cpu_view *view, int channel, int end, float **data)
+{
+    const size_t left = view->stride - (size_t)channel % view->stride;
+
+    *data =
+        view->data + (size_t)channel / view->stride * view->apart + (size_t)channel % view->stride;
+    return left < (size_t)(end - channel) ? left : (size_t)(end - channel);
+}
+
+static void gather_part(const struct cpu_pointwise *w, size_t first, size_t count, const float *x,
+                        int channels, float *tile, size_t stride)
 {
     const size_t pixel = (size_t)w->step * w->x.stride;
 
     for (size_t done = 0; done < count;) {
         struct segment s = segment_at(w, first + done, count - done);
-        const float *x = w->x.data + s.input * w->x.stride + channel;
+        const float *from = x + s.input * w->x.stride;
         if (s.inside > 0)
-            EACH_WIDTH(end - channel, gather, x + c, pixel, s.inside, w->relu, tile + c, stride);
+            EACH_WIDTH(channels, gather, from + c, pixel, s.inside, w->relu, tile + c, stride);
         for (size_t i = s.inside; i < s.count; i++)
-            memset(tile + i * stride, 0, (size_t)(end - channel) * sizeof(*tile));
+            memset(tile + i * stride, 0, (size_t)channels * sizeof(*tile));
         done += s.count;
         tile += s.count * stride;
     }
 }
 
-static void scatter_run(const struct cpu_pointwise *w, size_t first, size_t count, int channel,
-                        int end, const float *gradients, size_t stride, const float *inputs,
-                        size_t inputs_stride)
+/* Channels channel .. end-1 of a run of pixels into a tile. */
+static void gather_run(const struct cpu_pointwise *w, size_t first, size_t count, int channel,
+                       int end, float *tile, size_t stride)
+{
+    for (size_t now; channel < end; channel += (int)now, tile += now) {
+        float *x;
+        now = part_channels(&w->x, channel, end, &x);
+        gather_part(w, first, count, x, (int)now, tile, stride);
+    }
+}
+
+static void scatter_part(const struct cpu_pointwise *w, size_t first, size_t count, float *dx,
+                         int channels, const float *gradients, size_t stride, const float *inputs,
+                         size_t inputs_stride)
 {
     const size_t pixel = (size_t)w->step * w->dx.stride;
 
     for (size_t done = 0; done < count;) {
         struct segment s = segment_at(w, first + done, count - done);
-        float *dx = w->dx.data + s.input * w->dx.stride + channel;
+        float *to = dx + s.input * w->dx.stride;
         if (s.inside > 0)
-            EACH_WIDTH(end - channel, scatter, gradients + c, stride, inputs + c, inputs_stride,
-                       s.inside, w->relu, dx + c, pixel, w->add_dx);
+            EACH_WIDTH(channels, scatter, gradients + c, stride, inputs + c, inputs_stride,
+                       s.inside, w->relu, to + c, pixel, w->add_dx);
         done += s.count;
         gradients += s.count * stride;
         inputs += s.count * inputs_stride;
+    }
+}
+
+/* The gradients of a run's inputs, channels channel .. end-1, out of a tile. */
+static void scatter_run(const struct cpu_pointwise *w, size_t first, size_t count, int channel,
+                        int end, const float *gradients, size_t stride, const float *inputs,
+                        size_t inputs_stride)
+{
+    for (size_t now; channel < end; channel += (int)now, gradients += now, inputs += now) {
+        float *dx;
+        now = part_channels(&w->dx, channel, end, &dx);
+        scatter_part(w, first, count, dx, (int)now, gradients, stride, inputs, inputs_stride);
     }
 }
 
@@ -88,7 +120,7 @@ static void forward_run(const struct cpu_pointwise *w, size_t first, size_t coun
                         float *workspace, double *sums)
 {
     const size_t in = cpu_panel(w->in_channels), out = cpu_panel(w->out_channels);
-    const bool direct = !w->relu && w->step == 1;
+    const bool direct = !w->relu && w->step == 1 && w->x.stride == (size_t)w->in_channels;
     float *tile = workspace + (direct ? 0 : count * in);
     const float *inputs = workspace;
     size_t stride = in;

@@ -4,14 +4,14 @@
  */
 #include "nn/cpu/cpu_internal.h"
 
-struct cpu_view seki_cpu_view(const struct seki_window *window)
+struct cpu_view seki_cpu_view(const struct seki_window *window, int images)
 {
     const size_t channels = (size_t)window->shape.channels;
+    const size_t apart = (size_t)images * cpu_pixels(&window->shape) * channels;
 
     if (window->data == NULL)
-        return (struct cpu_view){NULL, 0};
-    return (struct cpu_view){(float *)window->data + (size_t)window->part * channels,
-                             (size_t)window->shape.parts * channels};
+        return (struct cpu_view){NULL, 0, 0};
+    return (struct cpu_view){(float *)window->data + (size_t)window->part * apart, channels, apart};
 }
 
 size_t seki_cpu_tensor_bytes(const struct seki_backend *backend, const struct seki_shape *shape,
@@ -38,7 +38,8 @@ static void copy_part(const void *call, int part, int parts)
 
     for (size_t p = cpu_first(copy->planes, part, parts); p < end; p++) {
         size_t image = p / copy->channels, channel = p % copy->channels;
-        float *tensor = copy->view.data + image * copy->pixels * stride + channel;
+        float *tensor = copy->view.data + channel / stride * copy->view.apart +
+                        image * copy->pixels * stride + channel % stride;
         const size_t host = p * copy->pixels;
         for (size_t i = 0; i < copy->pixels; i++) {
             if (copy->from != NULL)
@@ -52,7 +53,7 @@ static void copy_part(const void *call, int part, int parts)
 static void copy_tensor(struct seki_backend *backend, const struct seki_window *window, int images,
                         const float *from, float *to)
 {
-    struct copy copy = {.view = seki_cpu_view(window),
+    struct copy copy = {.view = seki_cpu_view(window, images),
                         .channels = (size_t)window->parts * (size_t)window->shape.channels,
                         .pixels = cpu_pixels(&window->shape),
                         .from = from,

@@ -2,9 +2,9 @@
  * width_head.h - template: the classifier's loops over W channels.
  */
 
-static void V(head_mean)(const struct cpu_head *h, size_t image, int channel)
+/* x: the image's, this channel's first. */
+static void V(head_mean)(const struct cpu_head *h, size_t image, int channel, const float *x)
 {
-    const float *x = h->x.data + image * h->pixels * h->x.stride + channel;
     V(vector) sum = {0};
 
     for (size_t i = 0; i < h->pixels; i++)
@@ -42,10 +42,9 @@ static void V(head_dweights)(const struct cpu_head *h, int class, int channel)
     V(put)(h->dweights + (size_t) class * (size_t)h->channels + channel, sum, true);
 }
 
-static void V(head_dx)(const struct cpu_head *h, size_t image, int channel)
+static void V(head_dx)(const struct cpu_head *h, size_t image, int channel, float *dx)
 {
     const V(vector) g = V(load)(h->dmean + image * (size_t)h->channels + channel);
-    float *dx = h->dx.data + image * h->pixels * h->dx.stride + channel;
 
     for (size_t i = 0; i < h->pixels; i++)
         V(put)(dx + i * h->dx.stride, g, h->add);
