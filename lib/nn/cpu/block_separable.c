@@ -5,7 +5,7 @@
  */
 #include "nn/cpu/cpu_internal.h"
 
-/* One repeat. The depthwise convolution's output is depthwise.y, the pointwise one's norm.z. */
+/* One repeat; norm.z is its pointwise convolution's output. */
 struct stage {
     struct cpu_depthwise depthwise;
     struct cpu_pointwise pointwise;
@@ -81,7 +81,6 @@ static struct pieces take(const struct seki_block *block, const struct cpu_plan 
         struct stage *stage = &p.stages[i];
         size_stage(block, plan->images, i, &p.stages[0], stage);
         const size_t pixels = images * stage->norm.pixels, out = (size_t)stage->norm.channels;
-        stage->depthwise.y = seki_cpu_take_floats(keep, pixels * in);
         stage->norm.z = cpu_dense(seki_cpu_take_floats(keep, pixels * out), (int)out);
         stage->state = seki_cpu_norm_take(keep, (int)out);
         stage->scratch = seki_cpu_norm_scratch(scratch, block->backend, (int)out);
@@ -108,7 +107,6 @@ static void connect(const struct seki_block *block, const struct seki_block_call
     struct stage *stage = &p->stages[repeat];
     struct cpu_depthwise *d = &stage->depthwise;
 
-    stage->pointwise.x = cpu_dense(d->y, d->channels);
     stage->pointwise.norm = &stage->norm;
     if (repeat == 0) {
         d->x = seki_cpu_view(&call->x, call->images);
@@ -183,6 +181,7 @@ static void backward_stage(struct seki_block *block, const struct seki_block_cal
     d->dx =
         repeat == 0 ? seki_cpu_view(&call->dx, call->images) : cpu_dense(p->dmiddle, d->channels);
     d->add_dx = repeat == 0 && call->add_dx;
+    seki_cpu_depthwise_weights(d, seki_cpu_parameter(block, call, SEKI_DEPTHWISE, repeat), false);
     seki_cpu_depthwise_weights(d, seki_cpu_parameter(block, call, SEKI_DEPTHWISE, repeat), true);
     seki_cpu_pointwise_pack_back(backend, &stage->pointwise,
                                  seki_cpu_parameter(block, call, SEKI_WEIGHT, repeat));

@@ -48,10 +48,16 @@ static inline struct span pool_outputs(int i, int stride, int padding, int kerne
     return (struct span){lowest, last >= outputs ? outputs : last + 1};
 }
 
+/* 1 / count; a division for each pixel is felt. */
+static inline float pool_reciprocal(int count)
+{
+    return count == 3 ? 1.0f / 3 : count == 2 ? 0.5f : 1.0f / (float)count;
+}
+
 static inline float pool_share(int i, int stride, int padding, int kernel, int size)
 {
     struct span span = pool_span(i, stride, padding, kernel, size);
-    return 1.0f / (float)(span.end - span.first);
+    return pool_reciprocal(span.end - span.first);
 }
 
 /* ---- Widths ------------------------------------------------------------------------------- */

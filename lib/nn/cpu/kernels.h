@@ -57,7 +57,8 @@ struct cpu_norm {
     size_t sums_stride; /* doubles between two parts' sums */
 };
 
-/* Depthwise convolution of f(x), f being ReLU, or ReLU of a normalisation (mean not NULL). */
+/* Depthwise convolution of an image, f(x), f being ReLU, or ReLU of a normalisation (mean not
+ * NULL). */
 struct cpu_depthwise {
     int images, channels;
     int height, width, out_height, out_width;
@@ -66,7 +67,6 @@ struct cpu_depthwise {
     struct cpu_view x;
     const float *mean, *scale, *shift;
     float *weights, *flipped; /* [kernel_height * kernel_width][channels]; the last tap first */
-    float *y;                 /* dense */
     size_t dy_stride;         /* between an image's pixels */
     struct cpu_view dx;       /* data NULL: not wanted */
     bool add_dx;
@@ -99,7 +99,7 @@ struct cpu_pointwise {
     size_t workspace_bytes;
 };
 
-/* Depthwise, then pointwise convolution: depthwise->y is pointwise->x. */
+/* Depthwise, then pointwise convolution; pointwise->x, dx and relu have no meaning. */
 struct cpu_separable {
     const struct cpu_depthwise *depthwise;
     const struct cpu_pointwise *pointwise;

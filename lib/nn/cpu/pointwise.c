@@ -12,14 +12,14 @@ static size_t panel_count(int rows, int columns)
     return (size_t)rows * cpu_panel(columns);
 }
 
-/* Floats that a part works in. */
+/* Floats that a part works in. An image's depthwise output and gradient take their place too. */
 static size_t workspace_floats(const struct cpu_pointwise *w, bool train, size_t image_pixels)
 {
     const size_t in = cpu_panel(w->in_channels), out = cpu_panel(w->out_channels);
-    const size_t forward = cpu_forward_run(w->in_channels) * (in + out);
+    const size_t forward = cpu_forward_run(w->in_channels) * (in + out) + image_pixels * in;
     const size_t backward = panel_count(w->in_channels, w->out_channels) +
                             cpu_backward_run(w->out_channels) * (out + 2 * CPU_BLOCK) +
-                            image_pixels * in;
+                            2 * image_pixels * in;
 
     return train && backward > forward ? backward : forward;
 }

@@ -116,22 +116,13 @@ static void finish_run(const struct cpu_norm *m, const float *tile, size_t strid
                    m->z.stride, count, begin, m->channels, sums + c);
 }
 
-static void forward_run(const struct cpu_pointwise *w, size_t first, size_t count, bool begin,
-                        float *workspace, double *sums)
+/* The results of a run whose inputs stand in a[][stride]; `tile` is room for them. */
+static void forward_run(const struct cpu_pointwise *w, const float *a, size_t stride, size_t first,
+                        size_t count, bool begin, float *tile, double *sums)
 {
-    const size_t in = cpu_panel(w->in_channels), out = cpu_panel(w->out_channels);
-    const bool direct = !w->relu && w->step == 1 && w->x.stride == (size_t)w->in_channels;
-    float *tile = workspace + (direct ? 0 : count * in);
-    const float *inputs = workspace;
-    size_t stride = in;
+    const size_t out = cpu_panel(w->out_channels);
 
-    if (direct) {
-        inputs = w->x.data + first * w->x.stride;
-        stride = w->x.stride;
-    } else {
-        gather_run(w, first, count, 0, w->in_channels, workspace, in);
-    }
-    product(inputs, stride, w->weights, out, tile, out, (int)count, (size_t)w->in_channels,
+    product(a, stride, w->weights, out, tile, out, (int)count, (size_t)w->in_channels,
             (int)(out / LANES));
     finish_run(w->norm, tile, out, first, count, begin, sums);
 }
@@ -140,13 +131,20 @@ static void pointwise(const void *call, int part, int parts)
 {
     const struct cpu_pointwise *w = call;
     const struct cpu_norm *m = w->norm;
-    float *workspace = (float *)(w->workspace + (size_t)part * w->workspace_bytes);
+    const size_t most = cpu_forward_run(w->in_channels), panel = cpu_panel(w->in_channels);
+    const bool direct = !w->relu && w->step == 1 && w->x.stride == (size_t)w->in_channels;
+    float *inputs = (float *)(w->workspace + (size_t)part * w->workspace_bytes);
     double *sums = m->sums + (size_t)part * m->sums_stride;
     struct run run = run_start(m->images, m->pixels, part, parts);
     const size_t begin = run.first;
 
-    while (run_next(&run, m->pixels, cpu_forward_run(w->in_channels)))
-        forward_run(w, run.first, run.count, run.first == begin, workspace, sums);
+    while (run_next(&run, m->pixels, most)) {
+        const float *a = direct ? w->x.data + run.first * w->x.stride : inputs;
+        if (!direct)
+            gather_run(w, run.first, run.count, 0, w->in_channels, inputs, panel);
+        forward_run(w, a, direct ? w->x.stride : panel, run.first, run.count, run.first == begin,
+                    inputs + most * panel, sums);
+    }
     if (!m->known)
         finish_moments(m, run.end - begin, sums);
 }

@@ -277,13 +277,14 @@ static void V(load_weights)(const struct cpu_depthwise *d, const float *from, in
         weights[k] = V(load)(from + (size_t)k * (size_t)d->channels + channel);
 }
 
-static void V(depthwise)(const struct cpu_depthwise *d, int image, int channel, char *workspace)
+/* y: the image's, this channel's first. */
+static void V(depthwise)(const struct cpu_depthwise *d, int image, int channel, float *y,
+                         char *workspace)
 {
     const V(vector) * rows[MAX_KERNEL];
     V(vector) *weights = (V(vector) *)workspace;
     V(vector) *ring = weights + d->kernel_height * d->kernel_width;
     const size_t row = (size_t)d->out_width * (size_t)d->channels;
-    float *y = d->y + (size_t)image * (size_t)d->out_height * row + channel;
     struct V(picture) x;
 
     V(load_weights)(d, d->weights, channel, weights);

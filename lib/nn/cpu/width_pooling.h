@@ -184,14 +184,14 @@ static void V(average_pool)(const struct cpu_pool *p, int image, int channel, fl
                 sum += relu ? V(relu)(V(load)(at)) : V(load)(at);
             row[j] = sum;
         }
+        const float share = keep * pool_reciprocal(rows.end - rows.first);
         for (int j = 0; j < p->out_width; j++, y += y_stride) {
             const struct span columns =
                 pool_span(j, p->stride_width, p->padding_width, p->kernel_width, p->width);
-            const int count = (rows.end - rows.first) * (columns.end - columns.first);
             V(vector) sum = row[columns.first];
             for (int k = columns.first + 1; k < columns.end; k++)
                 sum += row[k];
-            V(put)(y, sum * (keep / (float)count), add);
+            V(put)(y, sum * (share * pool_reciprocal(columns.end - columns.first)), add);
         }
     }
 }
