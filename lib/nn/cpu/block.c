@@ -17,14 +17,16 @@ static const struct cpu_block_ops *const ops_of_kind[] = {
     [SEKI_BLOCK_HEAD] = &seki_cpu_block_head,
 };
 
-/* 1x1 convolutions between normalisations have kernels of their own. */
+/* Small convolutions of stride 1 with a normalisation behind them have kernels of their own. */
 static const struct cpu_block_ops *ops_of(const struct seki_block_spec *spec)
 {
-    if (spec->kind == SEKI_BLOCK_CONV && spec->norm && spec->kernel_height == 1 &&
-        spec->kernel_width == 1 && spec->stride_height == 1 && spec->stride_width == 1 &&
-        spec->padding_height == 0 && spec->padding_width == 0)
-        return &seki_cpu_block_pointwise;
-    return ops_of_kind[spec->kind];
+    const int height = spec->kernel_height, width = spec->kernel_width;
+
+    if (spec->kind != SEKI_BLOCK_CONV || !spec->norm || spec->stride_height != 1 ||
+        spec->stride_width != 1 || height * width > CPU_MAX_TAPS ||
+        spec->padding_height >= height || spec->padding_width >= width)
+        return ops_of_kind[spec->kind];
+    return height * width == 1 ? &seki_cpu_block_pointwise : &seki_cpu_block_dense;
 }
 
 static int check_able(const struct seki_block_spec *spec, struct seki_error *error)

@@ -141,6 +141,16 @@ void seki_cpu_pointwise_pack_back(const struct cpu_backend *backend, const struc
 void seki_cpu_pointwise_gradient(const struct cpu_backend *backend, const struct cpu_pointwise *w,
                                  float *dweights);
 
+/* ---- Dense convolutions of stride 1 (own kernels) -------------------------------------------- */
+
+/* As those of the pointwise convolutions; weights (out, in, kH, kW). */
+void seki_cpu_dense_take(struct cpu_arena *arena, const struct cpu_backend *backend, bool train,
+                         struct cpu_dense *dense);
+void seki_cpu_dense_pack(const struct cpu_dense *dense, const float *weights);
+void seki_cpu_dense_pack_back(const struct cpu_dense *dense, const float *weights);
+void seki_cpu_dense_gradient(const struct cpu_backend *backend, const struct cpu_dense *dense,
+                             float *dweights);
+
 /* ---- Blocks ------------------------------------------------------------------------------- */
 
 /* A block made ready for a number of images; `train`: backward will follow. */
@@ -175,8 +185,8 @@ struct seki_block {
 };
 
 extern const struct cpu_block_ops seki_cpu_block_conv, seki_cpu_block_pointwise,
-    seki_cpu_block_separable, seki_cpu_block_reduce, seki_cpu_block_pool, seki_cpu_block_norm,
-    seki_cpu_block_copy, seki_cpu_block_head;
+    seki_cpu_block_dense, seki_cpu_block_separable, seki_cpu_block_reduce, seki_cpu_block_pool,
+    seki_cpu_block_norm, seki_cpu_block_copy, seki_cpu_block_head;
 
 struct seki_block *seki_cpu_block_open(struct seki_backend *backend,
                                        const struct seki_block_spec *spec,

@@ -234,6 +234,7 @@ static void depthwise_backward_image(const struct cpu_depthwise *d, int image, c
 #include "nn/cpu/set_matrix.h"
 #include "nn/cpu/set_pointwise.h"
 #include "nn/cpu/set_separable.h"
+#include "nn/cpu/set_dense.h"
 
 /* ---- Pooling ------------------------------------------------------------------------------ */
 
@@ -403,6 +404,8 @@ const struct cpu_kernels SET = {
     .norm_backward = norm_backward,
     .pointwise = pointwise,
     .pointwise_backward = pointwise_backward,
+    .dense = dense,
+    .dense_backward = dense_backward,
     .separable = separable,
     .separable_backward = separable_backward,
     .pool = pool,

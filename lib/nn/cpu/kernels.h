@@ -99,6 +99,28 @@ struct cpu_pointwise {
     size_t workspace_bytes;
 };
 
+/* Dense convolution of stride 1 of f(x), f the identity or ReLU, and what the normalisation behind
+ * it needs; as cpu_pointwise but for x, which has one part. */
+struct cpu_dense {
+    int in_channels, out_channels;
+    int height, width, out_height, out_width;
+    int kernel_height, kernel_width, padding_height, padding_width;
+    bool relu;
+    struct cpu_view x;
+    float *weights; /* [tap][in][panel of out] */
+    const struct cpu_norm *norm;
+    float *back_weights; /* [tap][out][panel of in], the last tap first */
+    struct cpu_view dx;
+    bool add_dx;
+    double *sums; /* a part's dW: [tap][in][panel of out] */
+    size_t sums_stride;
+    char *workspace;
+    size_t workspace_bytes;
+};
+
+/* The most taps of one. */
+#define CPU_MAX_TAPS 9
+
 /* Depthwise, then pointwise convolution; pointwise->x, dx and relu have no meaning. */
 struct cpu_separable {
     const struct cpu_depthwise *depthwise;
@@ -151,6 +173,9 @@ struct cpu_kernels {
     /* struct cpu_pointwise */
     cpu_kernel *pointwise;
     cpu_kernel *pointwise_backward;
+    /* struct cpu_dense */
+    cpu_kernel *dense;
+    cpu_kernel *dense_backward;
     /* struct cpu_separable */
     cpu_kernel *separable;
     cpu_kernel *separable_backward;
@@ -209,6 +234,23 @@ static inline size_t cpu_forward_run(int in_channels)
 static inline size_t cpu_backward_run(int out_channels)
 {
     return cpu_pointwise_run(cpu_panel(out_channels) + 2 * CPU_BLOCK, 16, 24);
+}
+
+/* Rows of output that the dense kernel takes at a time from row i on, and room for their results or
+ * for a row of input gradients. */
+static inline size_t cpu_dense_rows(const struct cpu_dense *d, int i)
+{
+    const int most = d->out_width < 64 ? 64 / d->out_width : 1, left = d->out_height - i;
+
+    return (size_t)(left < most ? left : most);
+}
+
+static inline size_t cpu_dense_tile(const struct cpu_dense *d)
+{
+    const size_t forward = cpu_dense_rows(d, 0) * (size_t)d->out_width * cpu_panel(d->out_channels);
+    const size_t backward = (size_t)d->width * cpu_panel(d->in_channels);
+
+    return forward > backward ? forward : backward;
 }
 
 /* The depthwise kernels' ring of input rows: as many as one output row looks over. */

@@ -13,6 +13,19 @@
 #define MATRIX_TILE    (LANES == 16 ? 8 : 4)
 #define MATRIX_VECTORS 3
 
+/* Where the inputs of a convolution's taps lie, from those of the first: k at each. */
+struct taps {
+    const size_t *offsets;
+    int count;
+    size_t k;
+};
+
+/* Pixels of a picture's rows: `count` rows of `rows` pixels, and the distances in both matrices. */
+struct lines {
+    int count, rows;
+    size_t a_stride, b_stride, a_line, b_line;
+};
+
 /* How many of the vectors that are left are taken at a time: four are two and two. */
 static inline int matrix_vectors(int left)
 {
@@ -23,36 +36,41 @@ static inline int matrix_vectors(int left)
  * sum waits for the one before it. */
 static inline __attribute__((always_inline)) void
 V(product_tile)(const float *a, size_t a_stride, const float *b, size_t b_stride, float *c,
-                size_t c_stride, size_t k, const int R, const int NV)
+                size_t c_stride, const struct taps *taps, const int R, const int NV)
 {
     const int sets = R * NV <= MATRIX_TILE ? 2 : 1;
+    const size_t k = taps->k;
     V(vector) sum[2 * MATRIX_TILE * MATRIX_VECTORS];
-    size_t i = 0;
 
 #pragma GCC unroll 32
     for (int n = 0; n < sets * R * NV; n++)
         sum[n] = (V(vector)){0};
-    for (; i + (size_t)sets <= k; i += (size_t)sets) {
+    for (int tap = 0; tap < taps->count; tap++, b += k * b_stride) {
+        const float *from = a + taps->offsets[tap];
+        size_t i = 0;
+        for (; i + (size_t)sets <= k; i += (size_t)sets) {
 #pragma GCC unroll 2
-        for (int s = 0; s < sets; s++) {
-            V(vector) row[MATRIX_VECTORS];
+            for (int s = 0; s < sets; s++) {
+                V(vector) row[MATRIX_VECTORS];
 #pragma GCC unroll 3
-            for (int v = 0; v < NV; v++)
-                row[v] = V(load)(b + (i + (size_t)s) * b_stride + v * LANES);
+                for (int v = 0; v < NV; v++)
+                    row[v] = V(load)(b + (i + (size_t)s) * b_stride + v * LANES);
+#pragma GCC unroll 8
+                for (int r = 0; r < R; r++)
+#pragma GCC unroll 3
+                    for (int v = 0; v < NV; v++)
+                        sum[(s * R + r) * NV + v] +=
+                            row[v] * from[(size_t)r * a_stride + i + (size_t)s];
+            }
+        }
+        for (; i < k; i++)
 #pragma GCC unroll 8
             for (int r = 0; r < R; r++)
 #pragma GCC unroll 3
                 for (int v = 0; v < NV; v++)
-                    sum[(s * R + r) * NV + v] += row[v] * a[(size_t)r * a_stride + i + (size_t)s];
-        }
+                    sum[r * NV + v] +=
+                        V(load)(b + i * b_stride + v * LANES) * from[(size_t)r * a_stride + i];
     }
-    for (; i < k; i++)
-#pragma GCC unroll 8
-        for (int r = 0; r < R; r++)
-#pragma GCC unroll 3
-            for (int v = 0; v < NV; v++)
-                sum[r * NV + v] +=
-                    V(load)(b + i * b_stride + v * LANES) * a[(size_t)r * a_stride + i];
 #pragma GCC unroll 8
     for (int r = 0; r < R; r++)
 #pragma GCC unroll 3
@@ -67,11 +85,12 @@ V(product_tile)(const float *a, size_t a_stride, const float *b, size_t b_stride
 #define PRODUCT_ROWS(R, NV)                                                                        \
     for (; r + (R) <= rows; r += (R))                                                              \
         V(product_tile)                                                                            \
-    (a + (size_t)r * a_stride, a_stride, b, b_stride, c + (size_t)r * c_stride, c_stride, k, R, NV)
+    (a + (size_t)r * a_stride, a_stride, b, b_stride, c + (size_t)r * c_stride, c_stride, taps, R, \
+     NV)
 
 static inline __attribute__((always_inline)) void
 V(product_columns)(const float *a, size_t a_stride, const float *b, size_t b_stride, float *c,
-                   size_t c_stride, int rows, size_t k, const int NV)
+                   size_t c_stride, int rows, const struct taps *taps, const int NV)
 {
     int r = 0;
 
@@ -82,26 +101,39 @@ V(product_columns)(const float *a, size_t a_stride, const float *b, size_t b_str
 
 #undef PRODUCT_ROWS
 
-/* c[rows][] = a[rows][k] b[k][], b and c of so many vectors a row. */
-static void product(const float *a, size_t a_stride, const float *b, size_t b_stride, float *c,
-                    size_t c_stride, int rows, size_t k, int vectors)
+/* c[rows][] = sum over taps of a[rows][k] b[k][], b and c of so many vectors a row. */
+static void product_of_taps(const float *a, size_t a_stride, const float *b, size_t b_stride,
+                            float *c, size_t c_stride, int rows, const struct taps *taps,
+                            int vectors)
 {
     for (int v = 0, now; v < vectors; v += now, b += now * LANES, c += now * LANES) {
         now = matrix_vectors(vectors - v);
         if (now == 3)
-            V(product_columns)(a, a_stride, b, b_stride, c, c_stride, rows, k, 3);
+            V(product_columns)(a, a_stride, b, b_stride, c, c_stride, rows, taps, 3);
         else if (now == 2)
-            V(product_columns)(a, a_stride, b, b_stride, c, c_stride, rows, k, 2);
+            V(product_columns)(a, a_stride, b, b_stride, c, c_stride, rows, taps, 2);
         else
-            V(product_columns)(a, a_stride, b, b_stride, c, c_stride, rows, k, 1);
+            V(product_columns)(a, a_stride, b, b_stride, c, c_stride, rows, taps, 1);
     }
 }
 
-/* c[R][N] += (a[rows][R])^T b[rows][N] */
-static inline __attribute__((always_inline)) void
-V(transposed_tile)(const float *a, size_t a_stride, const float *b, float *c, size_t stride,
-                   int rows, const int R, const int NV)
+/* c[rows][] = a[rows][k] b[k][] */
+static void product(const float *a, size_t a_stride, const float *b, size_t b_stride, float *c,
+                    size_t c_stride, int rows, size_t k, int vectors)
 {
+    static const size_t none[1] = {0};
+    const struct taps one = {none, 1, k};
+
+    product_of_taps(a, a_stride, b, b_stride, c, c_stride, rows, &one, vectors);
+}
+
+/* c[R][N] += (a[rows][R])^T b[rows][N] over all lines. */
+static inline __attribute__((always_inline)) void V(transposed_tile)(const struct lines *lines,
+                                                                     const float *a, const float *b,
+                                                                     float *c, size_t stride,
+                                                                     const int R, const int NV)
+{
+    const size_t a_stride = lines->a_stride, b_stride = lines->b_stride;
     V(vector) sum[MATRIX_TILE * MATRIX_VECTORS];
 
 #pragma GCC unroll 16
@@ -109,16 +141,19 @@ V(transposed_tile)(const float *a, size_t a_stride, const float *b, float *c, si
 #pragma GCC unroll 3
         for (int v = 0; v < NV; v++)
             sum[r * NV + v] = V(load)(c + (size_t)r * stride + v * LANES);
-    for (int i = 0; i < rows; i++, a += a_stride, b += stride) {
-        V(vector) row[MATRIX_VECTORS];
-#pragma GCC unroll 3
-        for (int v = 0; v < NV; v++)
-            row[v] = V(load)(b + v * LANES);
-#pragma GCC unroll 16
-        for (int r = 0; r < R; r++)
+    for (int line = 0; line < lines->count; line++, a += lines->a_line, b += lines->b_line) {
+        const float *x = a, *z = b;
+        for (int i = 0; i < lines->rows; i++, x += a_stride, z += b_stride) {
+            V(vector) row[MATRIX_VECTORS];
 #pragma GCC unroll 3
             for (int v = 0; v < NV; v++)
-                sum[r * NV + v] += row[v] * a[r];
+                row[v] = V(load)(z + v * LANES);
+#pragma GCC unroll 16
+            for (int r = 0; r < R; r++)
+#pragma GCC unroll 3
+                for (int v = 0; v < NV; v++)
+                    sum[r * NV + v] += row[v] * x[r];
+        }
     }
 #pragma GCC unroll 16
     for (int r = 0; r < R; r++)
@@ -129,38 +164,49 @@ V(transposed_tile)(const float *a, size_t a_stride, const float *b, float *c, si
 
 #define TRANSPOSED_ROWS(R, NV)                                                                     \
     for (; r + (R) <= k; r += (R))                                                                 \
-    V(transposed_tile)(a + r, a_stride, b, c + (size_t)r * stride, stride, rows, R, NV)
+    V(transposed_tile)(lines, a + r, b, c + (size_t)r * stride, stride, R, NV)
 
 static inline __attribute__((always_inline)) void
-V(transposed_columns)(const float *a, size_t a_stride, const float *b, float *c, size_t stride,
-                      int rows, int k, const int NV)
+V(transposed_columns)(const struct lines *lines, const float *a, const float *b, float *c,
+                      size_t stride, int k, const int NV)
 {
     int r = 0;
 
     if (NV == 1)
         TRANSPOSED_ROWS(2 * MATRIX_TILE, NV);
     TRANSPOSED_ROWS(MATRIX_TILE, NV);
+    if (NV == 3)
+        TRANSPOSED_ROWS(3, NV);
     TRANSPOSED_ROWS(2, NV);
     TRANSPOSED_ROWS(1, NV);
 }
 
 #undef TRANSPOSED_ROWS
 
-/* c[k][] += (a[rows][k])^T b[rows][]: a with any stride, b and c panels of so many vectors. */
-static void transposed_product(const float *a, size_t a_stride, const float *b, float *c, int rows,
-                               int k, int vectors)
+/* c[k][] += (a[rows][k])^T b[rows][] over all lines, b and c of so many vectors a row. */
+static void transposed_lines(const struct lines *lines, const float *a, const float *b, float *c,
+                             int k, int vectors)
 {
     const size_t stride = (size_t)vectors * LANES;
 
     for (int v = 0, now; v < vectors; v += now, b += now * LANES, c += now * LANES) {
         now = matrix_vectors(vectors - v);
         if (now == 3)
-            V(transposed_columns)(a, a_stride, b, c, stride, rows, k, 3);
+            V(transposed_columns)(lines, a, b, c, stride, k, 3);
         else if (now == 2)
-            V(transposed_columns)(a, a_stride, b, c, stride, rows, k, 2);
+            V(transposed_columns)(lines, a, b, c, stride, k, 2);
         else
-            V(transposed_columns)(a, a_stride, b, c, stride, rows, k, 1);
+            V(transposed_columns)(lines, a, b, c, stride, k, 1);
     }
+}
+
+/* c[k][] += (a[rows][k])^T b[rows][], b a panel. */
+static void transposed_product(const float *a, size_t a_stride, const float *b, float *c, int rows,
+                               int k, int vectors)
+{
+    const struct lines one = {1, rows, a_stride, (size_t)vectors * LANES, 0, 0};
+
+    transposed_lines(&one, a, b, c, k, vectors);
 }
 
 #undef W

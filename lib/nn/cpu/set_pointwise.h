@@ -158,10 +158,9 @@ struct weight_sums {
     size_t count, pixels;
 };
 
-static struct weight_sums weight_sums_start(const struct cpu_pointwise *w, float *few, int part)
+static struct weight_sums weight_sums_start(float *few, double *all, size_t count)
 {
-    struct weight_sums s = {few, w->sums + (size_t)part * w->sums_stride,
-                            (size_t)w->in_channels * cpu_panel(w->out_channels), 0};
+    struct weight_sums s = {few, all, count, 0};
 
     memset(s.few, 0, s.count * sizeof(*s.few));
     memset(s.all, 0, s.count * sizeof(*s.all));
@@ -219,7 +218,9 @@ static void pointwise_backward(const void *call, int part, int parts)
     const struct cpu_pointwise *w = call;
     const size_t pixels = w->norm->pixels;
     float *workspace = (float *)(w->workspace + (size_t)part * w->workspace_bytes);
-    struct weight_sums sums = weight_sums_start(w, workspace, part);
+    struct weight_sums sums =
+        weight_sums_start(workspace, w->sums + (size_t)part * w->sums_stride,
+                          (size_t)w->in_channels * cpu_panel(w->out_channels));
     struct run run = run_start(w->norm->images, pixels, part, parts);
 
     while (run_next(&run, pixels, cpu_backward_run(w->out_channels))) {

@@ -63,7 +63,9 @@ static void separable_backward(const void *call, int part, int parts)
     const struct cpu_pointwise *w = s->pointwise;
     char *own = d->workspace + (size_t)part * d->workspace_bytes;
     float *workspace = (float *)(w->workspace + (size_t)part * w->workspace_bytes);
-    struct weight_sums sums = weight_sums_start(w, workspace, part);
+    struct weight_sums sums =
+        weight_sums_start(workspace, w->sums + (size_t)part * w->sums_stride,
+                          (size_t)w->in_channels * cpu_panel(w->out_channels));
     float *dz = workspace + sums.count;
     float *dd = dz + (size_t)cpu_backward_run(w->out_channels) * cpu_panel(w->out_channels);
     float *y = dd + w->norm->pixels * cpu_panel(w->in_channels);

@@ -8,26 +8,32 @@ static void V(max_pool)(const struct cpu_pool *p, int image, int channel, float 
                         float keep, bool add, char *workspace)
 {
     V(vector) *row = (V(vector) *)workspace;
-    const size_t line = (size_t)p->width * p->x.stride;
+    const size_t pixel = p->x.stride, line = (size_t)p->width * pixel;
     const float *x = p->x.data + (size_t)image * (size_t)p->height * line + channel;
     const bool relu = p->relu;
 
     for (int i = 0; i < p->out_height; i++) {
         const struct span rows =
             pool_span(i, p->stride_height, p->padding_height, p->kernel_height, p->height);
-        for (int j = 0; j < p->width; j++) {
-            const float *at = x + (size_t)rows.first * line + (size_t)j * p->x.stride;
-            V(vector) most = V(load)(at);
-            for (int k = rows.first + 1; k < rows.end; k++)
-                most = V(maximum)(most, V(load)(at += line));
-            row[j] = relu ? V(relu)(most) : most;
+        const float *at = x + (size_t)rows.first * line;
+        for (int j = 0; j < p->width; j++)
+            row[j] = V(load)(at + (size_t)j * pixel);
+        for (int k = rows.first + 1; k < rows.end; k++) {
+            at += line;
+            for (int j = 0; j < p->width; j++)
+                row[j] = V(maximum)(row[j], V(load)(at + (size_t)j * pixel));
         }
+        for (int j = 0; relu && j < p->width; j++)
+            row[j] = V(relu)(row[j]);
         for (int j = 0; j < p->out_width; j++, y += y_stride) {
             const struct span columns =
                 pool_span(j, p->stride_width, p->padding_width, p->kernel_width, p->width);
             V(vector) most = row[columns.first];
-            for (int k = columns.first + 1; k < columns.end; k++)
-                most = V(maximum)(most, row[k]);
+            if (columns.end - columns.first == 3)
+                most = V(maximum)(V(maximum)(most, row[columns.first + 1]), row[columns.first + 2]);
+            else
+                for (int k = columns.first + 1; k < columns.end; k++)
+                    most = V(maximum)(most, row[k]);
             V(put)(y, keep * most, add);
         }
     }
@@ -170,27 +176,31 @@ static void V(average_pool)(const struct cpu_pool *p, int image, int channel, fl
                             size_t y_stride, float keep, bool add, char *workspace)
 {
     V(vector) *row = (V(vector) *)workspace;
-    const size_t line = (size_t)p->width * p->x.stride;
+    const size_t pixel = p->x.stride, line = (size_t)p->width * pixel;
     const float *x = p->x.data + (size_t)image * (size_t)p->height * line + channel;
     const bool relu = p->relu;
 
     for (int i = 0; i < p->out_height; i++) {
         const struct span rows =
             pool_span(i, p->stride_height, p->padding_height, p->kernel_height, p->height);
-        for (int j = 0; j < p->width; j++) {
-            const float *at = x + (size_t)rows.first * line + (size_t)j * p->x.stride;
-            V(vector) sum = {0};
-            for (int k = rows.first; k < rows.end; k++, at += line)
-                sum += relu ? V(relu)(V(load)(at)) : V(load)(at);
-            row[j] = sum;
+        memset(row, 0, (size_t)p->width * sizeof(*row));
+        for (int k = rows.first; k < rows.end; k++) {
+            const float *at = x + (size_t)k * line;
+            for (int j = 0; j < p->width; j++) {
+                V(vector) value = V(load)(at + (size_t)j * pixel);
+                row[j] += relu ? V(relu)(value) : value;
+            }
         }
         const float share = keep * pool_reciprocal(rows.end - rows.first);
         for (int j = 0; j < p->out_width; j++, y += y_stride) {
             const struct span columns =
                 pool_span(j, p->stride_width, p->padding_width, p->kernel_width, p->width);
             V(vector) sum = row[columns.first];
-            for (int k = columns.first + 1; k < columns.end; k++)
-                sum += row[k];
+            if (columns.end - columns.first == 3)
+                sum += row[columns.first + 1] + row[columns.first + 2];
+            else
+                for (int k = columns.first + 1; k < columns.end; k++)
+                    sum += row[k];
             V(put)(y, sum * (share * pool_reciprocal(columns.end - columns.first)), add);
         }
     }
@@ -224,8 +234,11 @@ static void V(average_pool_backward)(const struct cpu_pool *p, int image, int ch
             const struct span columns =
                 pool_outputs(j, p->stride_width, p->padding_width, p->kernel_width, p->out_width);
             V(vector) sum = {0};
-            for (int k = columns.first; k < columns.end; k++)
-                sum += row[k];
+            if (columns.end - columns.first == 3)
+                sum = row[columns.first] + row[columns.first + 1] + row[columns.first + 2];
+            else
+                for (int k = columns.first; k < columns.end; k++)
+                    sum += row[k];
             V(put)(dx, p->relu ? V(where_positive)(V(load)(x), sum) : sum, p->add);
         }
     }

@@ -1,0 +1,161 @@
+/*
+ * set_dense.h - template: dense convolutions of stride 1, an image at a time, forward and both
+ * gradients. The image stands in the second cache with its padding around it; the convolution is a
+ * sum over taps of products, of which each sees the image shifted. Included once by kernel_set.h.
+ */
+
+/* A padded image: rows x columns pixels of `channels` floats, of which the picture is in the
+ * middle.
+ */
+struct padded {
+    float *data;
+    size_t rows, columns, channels, top, left;
+};
+
+static struct padded padded_image(float *data, int height, int width, size_t channels, int top,
+                                  int left)
+{
+    return (struct padded){
+        data,        (size_t)(height + 2 * top), (size_t)(width + 2 * left), channels, (size_t)top,
+        (size_t)left};
+}
+
+static size_t padded_floats(const struct padded *p)
+{
+    return p->rows * p->columns * p->channels;
+}
+
+/* Row i of the picture. */
+static float *padded_row(const struct padded *p, size_t i)
+{
+    return p->data + ((i + p->top) * p->columns + p->left) * p->channels;
+}
+
+struct dense_work {
+    struct padded x, dz;
+    float *tile, *few;
+    size_t x_taps[CPU_MAX_TAPS], dz_taps[CPU_MAX_TAPS];
+};
+
+static void find_taps(const struct cpu_dense *d, const struct padded *p, size_t *offsets)
+{
+    for (int r = 0; r < d->kernel_height; r++)
+        for (int c = 0; c < d->kernel_width; c++)
+            *offsets++ = ((size_t)r * p->columns + (size_t)c) * p->channels;
+}
+
+static struct dense_work dense_start(const struct cpu_dense *d, int part, bool backward)
+{
+    float *at = (float *)(d->workspace + (size_t)part * d->workspace_bytes);
+    struct dense_work w = {.x = padded_image(at, d->height, d->width, (size_t)d->in_channels,
+                                             d->padding_height, d->padding_width)};
+
+    at += cpu_panel((int)padded_floats(&w.x));
+    if (backward) {
+        w.dz = padded_image(at, d->out_height, d->out_width, cpu_panel(d->out_channels),
+                            d->kernel_height - 1 - d->padding_height,
+                            d->kernel_width - 1 - d->padding_width);
+        memset(w.dz.data, 0, padded_floats(&w.dz) * sizeof(float));
+        at += padded_floats(&w.dz);
+        find_taps(d, &w.dz, w.dz_taps);
+    }
+    memset(w.x.data, 0, padded_floats(&w.x) * sizeof(float));
+    find_taps(d, &w.x, w.x_taps);
+    w.tile = at;
+    w.few = at + cpu_dense_tile(d);
+    return w;
+}
+
+static void pad_image(const struct cpu_dense *d, size_t image, const struct padded *p)
+{
+    const size_t line = (size_t)d->width * d->x.stride;
+    const float *x = d->x.data + image * (size_t)d->height * line;
+
+    for (size_t i = 0; i < (size_t)d->height; i++) {
+        float *row = padded_row(p, i);
+        EACH_WIDTH(d->in_channels, gather, x + i * line + c, d->x.stride, (size_t)d->width, d->relu,
+                   row + c, p->channels);
+    }
+}
+
+static void dense(const void *call, int part, int parts)
+{
+    const struct cpu_dense *d = call;
+    const struct cpu_norm *m = d->norm;
+    const size_t first = cpu_first((size_t)m->images, part, parts);
+    const size_t end = cpu_first((size_t)m->images, part + 1, parts);
+    const size_t panel = cpu_panel(d->out_channels), width = (size_t)d->out_width;
+    double *sums = m->sums + (size_t)part * m->sums_stride;
+    struct dense_work w = dense_start(d, part, false);
+    const struct taps taps = {w.x_taps, d->kernel_height * d->kernel_width, (size_t)d->in_channels};
+
+    for (size_t image = first; image < end; image++) {
+        pad_image(d, image, &w.x);
+        for (size_t i = 0, rows; i < (size_t)d->out_height; i += rows) {
+            rows = cpu_dense_rows(d, (int)i);
+            for (size_t r = 0; r < rows; r++)
+                product_of_taps(w.x.data + (i + r) * w.x.columns * w.x.channels, w.x.channels,
+                                d->weights, panel, w.tile + r * width * panel, panel, (int)width,
+                                &taps, (int)(panel / LANES));
+            finish_run(m, w.tile, panel, image * m->pixels + i * width, rows * width,
+                       image == first && i == 0, sums);
+        }
+    }
+    if (!m->known)
+        finish_moments(m, (end - first) * m->pixels, sums);
+}
+
+/* dW += of an image whose inputs and gradients are in their places. */
+static void dense_dweights(const struct cpu_dense *d, const struct dense_work *w, float *few)
+{
+    const size_t panel = cpu_panel(d->out_channels);
+    const struct lines lines = {
+        d->out_height,        d->out_width, w->x.channels, panel, w->x.columns * w->x.channels,
+        w->dz.columns * panel};
+
+    for (int tap = 0; tap < d->kernel_height * d->kernel_width; tap++)
+        transposed_lines(&lines, w->x.data + w->x_taps[tap], padded_row(&w->dz, 0),
+                         few + (size_t)tap * (size_t)d->in_channels * panel, d->in_channels,
+                         (int)(panel / LANES));
+}
+
+static void dense_dx(const struct cpu_dense *d, const struct dense_work *w, size_t image)
+{
+    const size_t panel = cpu_panel(d->in_channels), width = (size_t)d->width;
+    const struct taps taps = {w->dz_taps, d->kernel_height * d->kernel_width,
+                              (size_t)d->out_channels};
+    float *dx = d->dx.data + image * (size_t)d->height * width * d->dx.stride;
+
+    for (size_t i = 0; i < (size_t)d->height; i++, dx += width * d->dx.stride) {
+        const float *inputs = padded_row(&w->x, i);
+        product_of_taps(w->dz.data + i * w->dz.columns * w->dz.channels, w->dz.channels,
+                        d->back_weights, panel, w->tile, panel, (int)width, &taps,
+                        (int)(panel / LANES));
+        EACH_WIDTH(d->in_channels, scatter, w->tile + c, panel, inputs + c, w->x.channels, width,
+                   d->relu, dx + c, d->dx.stride, d->add_dx);
+    }
+}
+
+static void dense_backward(const void *call, int part, int parts)
+{
+    const struct cpu_dense *d = call;
+    const struct cpu_norm *m = d->norm;
+    const size_t end = cpu_first((size_t)m->images, part + 1, parts);
+    const size_t count = (size_t)(d->kernel_height * d->kernel_width) * (size_t)d->in_channels *
+                         cpu_panel(d->out_channels);
+    struct dense_work w = dense_start(d, part, true);
+    struct weight_sums sums =
+        weight_sums_start(w.few, d->sums + (size_t)part * d->sums_stride, count);
+
+    for (size_t image = cpu_first((size_t)m->images, part, parts); image < end; image++) {
+        pad_image(d, image, &w.x);
+        for (size_t i = 0; i < (size_t)d->out_height; i++)
+            gradient_run(m, image * m->pixels + i * (size_t)d->out_width, (size_t)d->out_width,
+                         padded_row(&w.dz, i), w.dz.channels);
+        dense_dweights(d, &w, sums.few);
+        weight_sums_count(&sums, m->pixels);
+        if (d->dx.data != NULL)
+            dense_dx(d, &w, image);
+    }
+    weight_sums_move(&sums);
+}
