@@ -75,8 +75,10 @@ static void V(add_moments)(const float *z, size_t stride, size_t count, bool fir
 static void V(keep_result)(const float *tile, size_t tile_stride, float *z, size_t z_stride,
                            size_t count, bool first, int channels, double *sums)
 {
-    for (size_t i = 0; i < count; i++)
+    for (size_t i = 0; i < count; i++) {
+        __builtin_prefetch(z + (i + count) * z_stride, 1);
         V(store)(z + i * z_stride, V(load)(tile + i * tile_stride));
+    }
     V(add_moments)(tile, tile_stride, count, first, channels, sums);
 }
 
@@ -91,6 +93,8 @@ static void V(normalise)(const struct cpu_norm *m, const float *z, size_t z_stri
     const bool relu = m->relu, add = m->add;
 
     for (size_t i = 0; i < count; i++) {
+        __builtin_prefetch(z + (i + 16) * z_stride);
+        __builtin_prefetch(y + (i + 16) * y_stride, 1);
         V(vector) v = (V(load)(z + i * z_stride) - mean) * scale + shift;
         V(put)(y + i * y_stride, keep * (relu ? V(relu)(v) : v), add);
     }

@@ -20,8 +20,10 @@ static void V(max_pool)(const struct cpu_pool *p, int image, int channel, float 
             row[j] = V(load)(at + (size_t)j * pixel);
         for (int k = rows.first + 1; k < rows.end; k++) {
             at += line;
-            for (int j = 0; j < p->width; j++)
+            for (int j = 0; j < p->width; j++) {
+                __builtin_prefetch(at + line + (size_t)j * pixel);
                 row[j] = V(maximum)(row[j], V(load)(at + (size_t)j * pixel));
+            }
         }
         for (int j = 0; relu && j < p->width; j++)
             row[j] = V(relu)(row[j]);
@@ -187,6 +189,7 @@ static void V(average_pool)(const struct cpu_pool *p, int image, int channel, fl
         for (int k = rows.first; k < rows.end; k++) {
             const float *at = x + (size_t)k * line;
             for (int j = 0; j < p->width; j++) {
+                __builtin_prefetch(at + line + (size_t)j * pixel);
                 V(vector) value = V(load)(at + (size_t)j * pixel);
                 row[j] += relu ? V(relu)(value) : value;
             }
