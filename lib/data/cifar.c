@@ -9,12 +9,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define SIDE           32
-#define CHANNELS       3
-#define PICTURE        ((size_t)CHANNELS * SIDE * SIDE)
-#define MOST_FILES     6
-#define RECORDS        64 /* read at once; one more reads no faster */
-#define LARGEST_RECORD (2 + PICTURE)
+#define SIDE       32
+#define CHANNELS   3
+#define MOST_FILES 6
+#define RECORDS    340 /* read at once, 1 MB: zlib copies smaller pieces of a plain file twice */
 
 struct layout {
     const char *format, *folder;
@@ -52,43 +50,57 @@ static int check_label(const char *name, long record, const char *what, int labe
         record + 1, what, classes - 1, label);
 }
 
-static int take_records(const struct layout *layout, const char *name, const uint8_t *bytes,
-                        long count, struct seki_pictures *pictures, long first,
-                        struct seki_error *error)
+/* How many bytes of a record are labels. */
+static int label_bytes(const struct layout *layout)
 {
-    size_t labels = layout->coarse_classes > 0 ? 2 : 1;
-    if (seki_pictures_grow(pictures, count, name, error) < 0)
-        return -1;
-    for (long i = 0; i < count; i++, bytes += labels + PICTURE) {
-        long record = pictures->count - first;
-        if ((labels == 2 && check_label(name, record, "coarse label", bytes[0],
-                                        layout->coarse_classes, error) < 0) ||
-            check_label(name, record, "label", bytes[labels - 1], layout->classes, error) < 0)
-            return -1;
-        pictures->labels[pictures->count] = bytes[labels - 1];
-        memcpy(pictures->pixels + (size_t)pictures->count * PICTURE, bytes + labels, PICTURE);
-        pictures->count++;
-    }
-    return 0;
+    return layout->coarse_classes > 0 ? 2 : 1;
 }
 
-/* Appends the records of one file. */
-static int read_records(const struct layout *layout, struct seki_source *source,
-                        struct seki_pictures *pictures, struct seki_error *error)
+static void set_layout(struct seki_pictures *pictures, const struct layout *layout)
 {
-    uint8_t bytes[RECORDS * LARGEST_RECORD];
-    size_t record = (layout->coarse_classes > 0 ? 2 : 1) + PICTURE, got;
-    long first = pictures->count;
     pictures->format = layout->format;
     pictures->classes = layout->classes;
     pictures->channels = CHANNELS;
     pictures->height = pictures->width = SIDE;
-    do {
-        if (seki_source_fill(source, bytes, RECORDS * record, &got, error) < 0 ||
-            take_records(layout, source->name, bytes, (long)(got / record), pictures, first,
-                         error) < 0)
+    pictures->before = label_bytes(layout);
+}
+
+/* Of the records from pictures->count to end-1; a file's are counted from `first`. */
+static int check_labels(const struct layout *layout, const char *name,
+                        const struct seki_pictures *pictures, long first, long end,
+                        struct seki_error *error)
+{
+    for (long i = pictures->count; i < end; i++) {
+        const uint8_t *picture = seki_pictures_at(pictures, i);
+        if ((layout->coarse_classes > 0 && check_label(name, i - first, "coarse label", picture[-2],
+                                                       layout->coarse_classes, error) < 0) ||
+            check_label(name, i - first, "label", picture[-1], layout->classes, error) < 0)
             return -1;
-    } while (got == RECORDS * record);
+    }
+    return 0;
+}
+
+/* Appends the records of one file, read to where they stay. */
+static int read_records(const struct layout *layout, struct seki_source *source,
+                        struct seki_pictures *pictures, struct seki_error *error)
+{
+    set_layout(pictures, layout);
+    size_t record = seki_pictures_record(pictures), wanted, got;
+    long first = pictures->count;
+    do {
+        if (pictures->count == pictures->capacity &&
+            seki_pictures_grow(pictures, RECORDS, source->name, error) < 0)
+            return -1;
+        long room = pictures->capacity - pictures->count;
+        wanted = (size_t)(room < RECORDS ? room : RECORDS) * record;
+        uint8_t *to = pictures->records + (size_t)pictures->count * record;
+        if (seki_source_fill(source, to, wanted, &got, error) < 0)
+            return -1;
+        long end = pictures->count + (long)(got / record);
+        if (check_labels(layout, source->name, pictures, first, end, error) < 0)
+            return -1;
+        pictures->count = end;
+    } while (got == wanted);
     long count = pictures->count - first;
     if (got % record != 0 || count == 0)
         return seki_fail(error, SEKI_BAD_INPUT, "data",
@@ -159,15 +171,30 @@ static int load_file(const struct layout *layout, const char *folder, const char
     return result;
 }
 
+/* Room for the records of files first..end-1, and for one more, so that the last file's end shows
+ * without growing. */
+static int reserve(const struct layout *layout, const char *folder, int first, int end,
+                   struct seki_pictures *pictures, struct seki_error *error)
+{
+    uint64_t bytes = 0;
+    for (int i = first; i < end; i++)
+        bytes += seki_data_file_bytes(folder, layout->files[i]);
+    set_layout(pictures, layout);
+    if (bytes > SEKI_MAX_SPLIT_BYTES)
+        bytes = SEKI_MAX_SPLIT_BYTES; /* what is too much shows when it is read */
+    return seki_pictures_reserve(pictures, (long)(bytes / seki_pictures_record(pictures)) + 1,
+                                 folder, error);
+}
+
 static int load(const struct layout *layout, const char *path, enum seki_split split,
                 struct seki_pictures splits[2], struct seki_error *error)
 {
-    int result = 0;
     int first = split == SEKI_TRAIN_SPLIT ? 0 : layout->train_files;
     int end = split == SEKI_TRAIN_SPLIT ? layout->train_files : layout->train_files + 1;
     char *folder = find_folder(layout, path, error);
     if (!folder)
         return -1;
+    int result = reserve(layout, folder, first, end, &splits[split], error);
     for (int i = first; result == 0 && i < end; i++)
         result = load_file(layout, folder, layout->files[i], &splits[split], error);
     free(folder);

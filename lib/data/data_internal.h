@@ -51,18 +51,33 @@ int seki_source_skip(struct seki_source *source, uint64_t count, uint64_t *passe
 char *seki_data_path(const char *folder, const char *name, struct seki_error *error);
 bool seki_data_is_folder(const char *path);
 bool seki_data_is_file(const char *folder, const char *name);
+/* Of a file there; 0 where it cannot be told. */
+uint64_t seki_data_file_bytes(const char *folder, const char *name);
 
 /* ---- The pictures of one split (pictures.c) ---- */
 
+/*
+ * Records one after the other: `before` bytes, of which the last is the label, then the picture's
+ * C x H x W. That is how CIFAR's files have them, so that they are read to where they stay. With
+ * `before` 0 the labels are an array of their own.
+ */
 struct seki_pictures {
     const char *format; /* "cifar10", "cifar100", "idx" */
     int classes, channels, height, width;
-    long count, capacity;
-    uint8_t *pixels; /* count x C x H x W */
-    uint8_t *labels; /* count */
+    int before;
+    long count, capacity; /* records */
+    uint8_t *records;
+    uint8_t *labels; /* count; NULL where `before` is not 0 */
 };
 
-size_t seki_pictures_bytes(const struct seki_pictures *pictures); /* of one picture: C*H*W */
+size_t seki_pictures_bytes(const struct seki_pictures *pictures);  /* of one picture: C*H*W */
+size_t seki_pictures_record(const struct seki_pictures *pictures); /* with what stands before it */
+const uint8_t *seki_pictures_at(const struct seki_pictures *pictures, long index);
+int seki_pictures_label(const struct seki_pictures *pictures, long index);
+/* Room for `count` pictures in all, in memory whose first touch is cheap; for numbers that a file's
+ * own size vouches for. */
+int seki_pictures_reserve(struct seki_pictures *pictures, long count, const char *name,
+                          struct seki_error *error);
 /* Makes room for `more` further pictures; fails past SEKI_MAX_SPLIT_BYTES, naming `name`. */
 int seki_pictures_grow(struct seki_pictures *pictures, long more, const char *name,
                        struct seki_error *error);

@@ -112,11 +112,12 @@ static int check_test(const struct seki_dataset *dataset, const struct seki_pict
                          dataset->path, train->channels, train->height, train->width,
                          test->channels, test->height, test->width);
     for (long i = 0; i < test->count; i++)
-        if (test->labels[i] >= train->classes)
+        if (seki_pictures_label(test, i) >= train->classes)
             return seki_fail(error, SEKI_BAD_INPUT, "data",
                              "%s: test picture %ld: expected a label of 0 to %d as the training "
                              "pictures have, found %d; are all files of one data set?",
-                             dataset->path, i + 1, train->classes - 1, test->labels[i]);
+                             dataset->path, i + 1, train->classes - 1,
+                             seki_pictures_label(test, i));
     return 0;
 }
 
@@ -210,6 +211,6 @@ const uint8_t *seki_dataset_picture(const struct seki_dataset *dataset, enum sek
     if (index < 0 || index >= pictures->count)
         SEKI_BUG("a picture outside its split, or of a split that is not loaded");
     if (label)
-        *label = pictures->labels[index];
-    return pictures->pixels + (size_t)index * seki_pictures_bytes(pictures);
+        *label = seki_pictures_label(pictures, index);
+    return seki_pictures_at(pictures, index);
 }

@@ -100,7 +100,7 @@ static int read_pixels(struct seki_source *source, long count, struct seki_pictu
         long more = count - pictures->count < step ? count - pictures->count : step;
         if (seki_pictures_grow(pictures, more, source->name, error) < 0)
             return -1;
-        uint8_t *to = pictures->pixels + (size_t)pictures->count * bytes;
+        uint8_t *to = pictures->records + (size_t)pictures->count * bytes;
         if (seki_source_fill(source, to, (size_t)more * bytes, &got, error) < 0)
             return -1;
         if (got < (size_t)more * bytes)

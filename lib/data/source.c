@@ -204,11 +204,24 @@ bool seki_data_is_folder(const char *path)
     return stat(path, &status) == 0 && S_ISDIR(status.st_mode);
 }
 
+static bool look(const char *folder, const char *name, struct stat *status)
+{
+    char *path = seki_data_path(folder, name, NULL);
+    bool found = path && stat(path, status) == 0 && !S_ISDIR(status->st_mode);
+    free(path);
+    return found;
+}
+
 bool seki_data_is_file(const char *folder, const char *name)
 {
     struct stat status;
-    char *path = seki_data_path(folder, name, NULL);
-    bool found = path && stat(path, &status) == 0 && !S_ISDIR(status.st_mode);
-    free(path);
-    return found;
+    return look(folder, name, &status);
+}
+
+uint64_t seki_data_file_bytes(const char *folder, const char *name)
+{
+    struct stat status;
+    return look(folder, name, &status) && S_ISREG(status.st_mode) && status.st_size > 0
+               ? (uint64_t)status.st_size
+               : 0;
 }
