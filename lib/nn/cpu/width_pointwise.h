@@ -31,55 +31,75 @@ static void V(map)(const struct cpu_map *m, size_t first, size_t count, int chan
     }
 }
 
-/* Adds a run of values to a part's moments: [3][channels] a value near the mean, the sum of
- * deviations from it, the sum of their squares. The first run gives its own mean as that value. */
-static void V(add_moments)(const float *z, size_t stride, size_t count, bool first, int channels,
-                           double *sums)
+/* A part's moments: [3][channels] a value near the mean, the sum of deviations from it, the sum of
+ * their squares. The first run of values gives its own mean as that value. */
+static V(vector) V(moments_about)(const float *values, size_t stride, size_t count, bool first,
+                                  int channels, double *sums)
 {
-    V(vector) about, a0 = {0}, a1 = {0}, s0 = {0}, s1 = {0};
+    V(vector) about = {0};
+
+    if (!first) {
+        for (int lane = 0; lane < W; lane++)
+            V(set_lane)(&about, lane, (float)sums[lane]);
+        return about;
+    }
+    for (size_t i = 0; i < count; i++)
+        about += V(load)(values + i * stride);
+    about *= 1.0f / (float)count;
+    for (int lane = 0; lane < W; lane++) {
+        sums[lane] = (double)V(lane)(&about, lane);
+        sums[channels + lane] = sums[2 * channels + lane] = 0;
+    }
+    return about;
+}
+
+/* Adds a run of values to the moments; with z not NULL they are stored there on the way. */
+static inline __attribute__((always_inline)) void
+V(pass_moments)(const float *values, size_t stride, float *z, size_t z_stride, size_t count,
+                bool first, int channels, double *sums)
+{
+    const V(vector) about = V(moments_about)(values, stride, count, first, channels, sums);
+    V(vector) sum[2], squares[2];
     size_t i = 0;
 
-    if (first) {
-        for (i = 0; i < count; i++)
-            a0 += V(load)(z + i * stride);
-        a0 *= 1.0f / (float)count;
-        for (int lane = 0; lane < W; lane++) {
-            sums[lane] = (double)V(lane)(&a0, lane);
-            sums[channels + lane] = sums[2 * channels + lane] = 0;
+    memset(sum, 0, sizeof(sum));
+    memset(squares, 0, sizeof(squares));
+    for (; i + 2 <= count; i += 2)
+#pragma GCC unroll 2
+        for (size_t n = 0; n < 2; n++) {
+            const V(vector) value = V(load)(values + (i + n) * stride), d = value - about;
+            if (z != NULL) {
+                __builtin_prefetch(z + (i + n + count) * z_stride, 1);
+                V(store)(z + (i + n) * z_stride, value);
+            }
+            sum[n] += d;
+            squares[n] += d * d;
         }
-        a0 = a1;
-    }
-    for (int lane = 0; lane < W; lane++)
-        V(set_lane)(&about, lane, (float)sums[lane]);
-    for (i = 0; i + 2 <= count; i += 2) {
-        V(vector) d0 = V(load)(z + i * stride) - about, d1 = V(load)(z + (i + 1) * stride) - about;
-        a0 += d0;
-        a1 += d1;
-        s0 += d0 * d0;
-        s1 += d1 * d1;
-    }
     if (i < count) {
-        V(vector) d0 = V(load)(z + i * stride) - about;
-        a0 += d0;
-        s0 += d0 * d0;
+        const V(vector) value = V(load)(values + i * stride), d = value - about;
+        if (z != NULL)
+            V(store)(z + i * z_stride, value);
+        sum[0] += d;
+        squares[0] += d * d;
     }
-    a0 += a1;
-    s0 += s1;
+    sum[0] += sum[1];
+    squares[0] += squares[1];
     for (int lane = 0; lane < W; lane++) {
-        sums[channels + lane] += (double)V(lane)(&a0, lane);
-        sums[2 * channels + lane] += (double)V(lane)(&s0, lane);
+        sums[channels + lane] += (double)V(lane)(&sum[0], lane);
+        sums[2 * channels + lane] += (double)V(lane)(&squares[0], lane);
     }
 }
 
-/* Stores a run of results as z and adds them to the moments. */
+static void V(add_moments)(const float *z, size_t stride, size_t count, bool first, int channels,
+                           double *sums)
+{
+    V(pass_moments)(z, stride, NULL, 0, count, first, channels, sums);
+}
+
 static void V(keep_result)(const float *tile, size_t tile_stride, float *z, size_t z_stride,
                            size_t count, bool first, int channels, double *sums)
 {
-    for (size_t i = 0; i < count; i++) {
-        __builtin_prefetch(z + (i + count) * z_stride, 1);
-        V(store)(z + i * z_stride, V(load)(tile + i * tile_stride));
-    }
-    V(add_moments)(tile, tile_stride, count, first, channels, sums);
+    V(pass_moments)(tile, tile_stride, z, z_stride, count, first, channels, sums);
 }
 
 /* y (+)= keep * f((z - mean) * scale + shift) for a run of values of z. */
