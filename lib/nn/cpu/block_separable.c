@@ -41,7 +41,6 @@ static void size_depthwise(const struct seki_block *block, int images, int repea
         .padding_height = s->padding_height,
         .padding_width = s->padding_width,
         .dilation = s->dilation,
-        .dy_stride = cpu_panel(block->in_channels),
     };
     d->out_height = seki_sliding_size(d->height, d->kernel_height, d->stride_height,
                                       d->padding_height, d->dilation);
@@ -85,7 +84,7 @@ static struct pieces take(const struct seki_block *block, const struct cpu_plan 
         stage->state = seki_cpu_norm_take(keep, (int)out);
         stage->scratch = seki_cpu_norm_scratch(scratch, block->backend, (int)out);
         seki_cpu_depthwise_take(scratch, block->backend, plan->train, &stage->depthwise);
-        seki_cpu_pointwise_take(scratch, block->backend, plan->train, stage->norm.pixels,
+        seki_cpu_pointwise_take(scratch, block->backend, plan->train, stage->depthwise.out_width,
                                 &stage->pointwise);
     }
     if (plan->train && block->spec.repeats == 2)

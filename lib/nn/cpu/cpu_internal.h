@@ -127,11 +127,9 @@ void seki_cpu_depthwise_gradient(const struct cpu_backend *backend, const struct
 
 /* ---- Pointwise convolutions (own kernels) --------------------------------------------------- */
 
-/* As seki_cpu_depthwise_take. image_pixels: of an image whose depthwise gradient a part holds, or
- * 0.
- */
+/* As seki_cpu_depthwise_take. row: pixels of a row that is worked on whole, or 0. */
 void seki_cpu_pointwise_take(struct cpu_arena *arena, const struct cpu_backend *backend, bool train,
-                             size_t image_pixels, struct cpu_pointwise *pointwise);
+                             int row, struct cpu_pointwise *pointwise);
 /* Weights (out, in) for forward, for backward. */
 void seki_cpu_pointwise_pack(const struct cpu_backend *backend, const struct cpu_pointwise *w,
                              const float *weights);

@@ -1,54 +1,52 @@
 /*
  * depthwise.c - depthwise convolutions: scratch, the weights' order, the sum of the parts' dW. The
- * work itself is in width_depthwise.h.
+ * work itself is in set_depthwise.h.
  */
 #include "nn/cpu/cpu_internal.h"
 
-static size_t larger(size_t a, size_t b)
+static size_t plane_floats(const struct plane_size *size, size_t panel)
 {
-    return a > b ? a : b;
+    return (size_t)size->rows * (size_t)size->columns * panel;
 }
 
-/* Vectors that a part needs: see the heads of depthwise, depthwise_dx and depthwise_dw. */
-static size_t workspace_vectors(const struct cpu_depthwise *d, bool train)
+/* Floats that a part needs: see depthwise_start. */
+static size_t workspace_floats(const struct cpu_depthwise *d, bool train)
 {
+    const struct plane_size x = cpu_input_planes(d), dy = cpu_gradient_planes(d);
     const size_t taps = (size_t)d->kernel_height * (size_t)d->kernel_width;
-    const size_t rows = (size_t)depthwise_ring_rows(d);
-    const size_t in_row = (size_t)depthwise_row_length(d, d->out_width, d->stride_width);
-    const size_t dy_row = (size_t)depthwise_row_length(d, d->width, 1);
+    const size_t panel = cpu_panel(d->channels);
+    const size_t y = (size_t)d->out_height * (size_t)d->out_width * panel;
+    const size_t forward = taps * SEKI_CPU_LANES + y + plane_floats(&x, panel);
 
-    if (!train)
-        return taps + rows * in_row;
-    return taps + larger(in_row + (size_t)depthwise_run_rows(d) * in_row,
-                         (size_t)d->width + rows * dy_row);
+    return train ? forward + plane_floats(&dy, panel) + (size_t)d->width * SEKI_CPU_LANES : forward;
 }
 
 void seki_cpu_depthwise_take(struct cpu_arena *arena, const struct cpu_backend *backend, bool train,
                              struct cpu_depthwise *d)
 {
     const size_t parts = (size_t)backend->base.threads;
-    const size_t weights = (size_t)d->kernel_height * (size_t)d->kernel_width * (size_t)d->channels;
+    const size_t taps = (size_t)d->kernel_height * (size_t)d->kernel_width;
+    const size_t weights = taps * cpu_panel(d->channels);
 
     /* 512 bytes between threads: see sums_stride in normalisation.c. */
-    d->workspace_bytes =
-        (workspace_vectors(d, train) * SEKI_CPU_LANES * sizeof(float) + 63) / 64 * 64 + 512;
+    d->workspace_bytes = (workspace_floats(d, train) * sizeof(float) + 63) / 64 * 64 + 512;
     d->workspace = seki_cpu_take(arena, parts * d->workspace_bytes);
     d->weights = seki_cpu_take_floats(arena, weights);
     d->flipped = seki_cpu_take_floats(arena, weights);
-    d->sums_stride = (weights + 7) / 8 * 8 + 64;
+    d->sums_stride = weights + 64;
     if (train)
         d->sums = seki_cpu_take(arena, parts * d->sums_stride * sizeof(double));
 }
 
-/* (C, kH * kW) → (kH * kW, C), the taps in reverse if `flip`. */
+/* (C, kH * kW) → (kH * kW, panel of C), the taps in reverse if `flip`. */
 static void transpose(const struct cpu_depthwise *d, const float *weights, bool flip, float *to)
 {
     const size_t taps = (size_t)d->kernel_height * (size_t)d->kernel_width;
-    const size_t channels = (size_t)d->channels;
+    const size_t channels = (size_t)d->channels, panel = cpu_panel(d->channels);
 
     for (size_t k = 0; k < taps; k++)
-        for (size_t c = 0; c < channels; c++)
-            to[k * channels + c] = weights[c * taps + (flip ? taps - 1 - k : k)];
+        for (size_t c = 0; c < panel; c++)
+            to[k * panel + c] = c < channels ? weights[c * taps + (flip ? taps - 1 - k : k)] : 0;
 }
 
 void seki_cpu_depthwise_weights(const struct cpu_depthwise *d, const float *weights, bool backward)

@@ -209,30 +209,11 @@ static void norm_backward(const void *call, int part, int parts)
 
 /* ---- Images ------------------------------------------------------------------------------- */
 
-static void depthwise_backward_start(const struct cpu_depthwise *d, int part)
-{
-    const size_t taps = (size_t)d->kernel_height * (size_t)d->kernel_width;
-
-    memset(d->sums + (size_t)part * d->sums_stride, 0,
-           taps * (size_t)d->channels * sizeof(*d->sums));
-    if (d->mean != NULL)
-        memset(d->norm_sums + (size_t)part * d->norm_sums_stride, 0,
-               2 * (size_t)d->channels * sizeof(*d->norm_sums));
-}
-
-static void depthwise_backward_image(const struct cpu_depthwise *d, int image, const float *dy,
-                                     int part, char *workspace)
-{
-    double *sums = d->sums + (size_t)part * d->sums_stride;
-    double *norm_sums = d->norm_sums + (size_t)part * d->norm_sums_stride;
-
-    EACH_WIDTH(d->channels, depthwise_backward, d, image, c, dy + c, workspace, sums, norm_sums);
-}
-
 /* ---- Convolutions ------------------------------------------------------------------------- */
 
 #include "nn/cpu/set_matrix.h"
 #include "nn/cpu/set_pointwise.h"
+#include "nn/cpu/set_depthwise.h"
 #include "nn/cpu/set_separable.h"
 #include "nn/cpu/set_dense.h"
 

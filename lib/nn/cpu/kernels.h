@@ -66,8 +66,7 @@ struct cpu_depthwise {
     int padding_height, padding_width, dilation;
     struct cpu_view x;
     const float *mean, *scale, *shift;
-    float *weights, *flipped; /* [kernel_height * kernel_width][channels]; the last tap first */
-    size_t dy_stride;         /* between an image's pixels */
+    float *weights, *flipped; /* [taps][panel of channels]; the last tap first */
     struct cpu_view dx;       /* data NULL: not wanted */
     bool add_dx;
     double *sums; /* a part's dW: [kernel_height * kernel_width][channels] */
@@ -253,36 +252,62 @@ static inline size_t cpu_dense_tile(const struct cpu_dense *d)
     return forward > backward ? forward : backward;
 }
 
-/* The depthwise kernels' ring of input rows: as many as one output row looks over. */
-static inline int depthwise_ring_rows(const struct cpu_depthwise *d)
+/* How a depthwise convolution's picture stands in its planes: the picture's first element at (top,
+ * left), the others step apart; the first output looks at (look_top, look_left) and on. */
+struct plane_size {
+    int rows, columns, top, left, step_height, step_width, look_top, look_left;
+};
+
+static inline int cpu_larger(int a, int b)
 {
-    return (d->kernel_height - 1) * d->dilation + 1;
+    return a > b ? a : b;
 }
 
-/* Vectors of a row of it, with padding and the last tile's overhang, for so many columns of output.
- */
-static inline int depthwise_row_length(const struct cpu_depthwise *d, int columns, int stride)
+/* Columns that a row of so many outputs looks over, the last tile's overhang included. */
+static inline int cpu_look_width(const struct cpu_depthwise *d, int outputs, int stride)
 {
-    int tiles = (columns + SEKI_CPU_TILE - 1) / SEKI_CPU_TILE;
+    const int tiles = (outputs + SEKI_CPU_TILE - 1) / SEKI_CPU_TILE;
 
     return stride * (tiles * SEKI_CPU_TILE - 1) + (d->kernel_width - 1) * d->dilation + 1;
 }
 
-/* dW goes over several short rows of dY at a time, so that its sums stay in registers for longer.
- */
-#define SEKI_CPU_RUN_ROWS 8
-
-static inline int depthwise_run(const struct cpu_depthwise *d)
+static inline struct plane_size cpu_input_planes(const struct cpu_depthwise *d)
 {
-    int rows = 64 / d->out_width;
+    const int look =
+        (d->out_height - 1) * d->stride_height + (d->kernel_height - 1) * d->dilation + 1;
 
-    return rows < 1 ? 1 : rows > SEKI_CPU_RUN_ROWS ? SEKI_CPU_RUN_ROWS : rows;
+    return (struct plane_size){
+        .rows = cpu_larger(look, d->padding_height + d->height),
+        .columns = cpu_larger(cpu_look_width(d, d->out_width, d->stride_width),
+                              d->padding_width + d->width),
+        .top = d->padding_height,
+        .left = d->padding_width,
+        .step_height = 1,
+        .step_width = 1,
+    };
 }
 
-/* The ring's rows then. */
-static inline int depthwise_run_rows(const struct cpu_depthwise *d)
+/* dY's planes, which dX looks at. With more padding than a kernel reaches over, dX looks further
+ * in.
+ */
+static inline struct plane_size cpu_gradient_planes(const struct cpu_depthwise *d)
 {
-    return depthwise_ring_rows(d) + (depthwise_run(d) - 1) * d->stride_height;
+    const int top = (d->kernel_height - 1) * d->dilation - d->padding_height;
+    const int left = (d->kernel_width - 1) * d->dilation - d->padding_width;
+    struct plane_size size = {
+        .top = cpu_larger(top, 0),
+        .left = cpu_larger(left, 0),
+        .step_height = d->stride_height,
+        .step_width = d->stride_width,
+        .look_top = cpu_larger(-top, 0),
+        .look_left = cpu_larger(-left, 0),
+    };
+
+    size.rows = cpu_larger(size.look_top + d->height + (d->kernel_height - 1) * d->dilation,
+                           size.top + (d->out_height - 1) * d->stride_height + 1);
+    size.columns = cpu_larger(size.look_left + cpu_look_width(d, d->width, 1),
+                              size.left + (d->out_width - 1) * d->stride_width + 1);
+    return size;
 }
 
 #endif

@@ -12,26 +12,26 @@ static size_t panel_count(int rows, int columns)
     return (size_t)rows * cpu_panel(columns);
 }
 
-/* Floats that a part works in. An image's depthwise output and gradient take their place too. */
-static size_t workspace_floats(const struct cpu_pointwise *w, bool train, size_t image_pixels)
+/* Floats that a part works in. */
+static size_t workspace_floats(const struct cpu_pointwise *w, bool train, size_t most)
 {
     const size_t in = cpu_panel(w->in_channels), out = cpu_panel(w->out_channels);
-    const size_t forward = cpu_forward_run(w->in_channels) * (in + out) + image_pixels * in;
+    const size_t run = cpu_backward_run(w->out_channels);
+    const size_t forward = cpu_forward_run(w->in_channels) * (in + out);
     const size_t backward = panel_count(w->in_channels, w->out_channels) +
-                            cpu_backward_run(w->out_channels) * (out + 2 * CPU_BLOCK) +
-                            2 * image_pixels * in;
+                            (run > most ? run : most) * out + run * 2 * CPU_BLOCK;
 
     return train && backward > forward ? backward : forward;
 }
 
 void seki_cpu_pointwise_take(struct cpu_arena *arena, const struct cpu_backend *backend, bool train,
-                             size_t image_pixels, struct cpu_pointwise *w)
+                             int row, struct cpu_pointwise *w)
 {
     const size_t parts = (size_t)backend->base.threads;
     const size_t forward = panel_count(w->in_channels, w->out_channels);
 
     w->workspace_bytes =
-        (workspace_floats(w, train, image_pixels) * sizeof(float) + 63) / 64 * 64 + APART;
+        (workspace_floats(w, train, (size_t)row) * sizeof(float) + 63) / 64 * 64 + APART;
     w->workspace = seki_cpu_take(arena, parts * w->workspace_bytes);
     w->weights = seki_cpu_take_floats(arena, forward);
     if (!train)

@@ -36,7 +36,8 @@ static inline int matrix_vectors(int left)
  * sum waits for the one before it. */
 static inline __attribute__((always_inline)) void
 V(product_tile)(const float *a, size_t a_stride, const float *b, size_t b_stride, float *c,
-                size_t c_stride, const struct taps *taps, const int R, const int NV)
+                size_t c_stride, size_t c_vector, const struct taps *taps, const int R,
+                const int NV)
 {
     const int sets = R * NV <= MATRIX_TILE ? 2 : 1;
     const size_t k = taps->k;
@@ -78,19 +79,20 @@ V(product_tile)(const float *a, size_t a_stride, const float *b, size_t b_stride
             V(vector) x = sum[r * NV + v];
             if (sets == 2)
                 x += sum[(R + r) * NV + v];
-            V(store)(c + (size_t)r * c_stride + v * LANES, x);
+            V(store)(c + (size_t)r * c_stride + (size_t)v * c_vector, x);
         }
 }
 
 #define PRODUCT_ROWS(R, NV)                                                                        \
     for (; r + (R) <= rows; r += (R))                                                              \
         V(product_tile)                                                                            \
-    (a + (size_t)r * a_stride, a_stride, b, b_stride, c + (size_t)r * c_stride, c_stride, taps, R, \
-     NV)
+    (a + (size_t)r * a_stride, a_stride, b, b_stride, c + (size_t)r * c_stride, c_stride,          \
+     c_vector, taps, R, NV)
 
 static inline __attribute__((always_inline)) void
 V(product_columns)(const float *a, size_t a_stride, const float *b, size_t b_stride, float *c,
-                   size_t c_stride, int rows, const struct taps *taps, const int NV)
+                   size_t c_stride, size_t c_vector, int rows, const struct taps *taps,
+                   const int NV)
 {
     int r = 0;
 
@@ -101,30 +103,46 @@ V(product_columns)(const float *a, size_t a_stride, const float *b, size_t b_str
 
 #undef PRODUCT_ROWS
 
-/* c[rows][] = sum over taps of a[rows][k] b[k][], b and c of so many vectors a row. */
+/* c[rows][] = sum over taps of a[rows][k] b[k][]; b has `vectors` vectors a row, and those of c are
+ * c_vector apart. */
+static void product_anywhere(const float *a, size_t a_stride, const float *b, size_t b_stride,
+                             float *c, size_t c_stride, size_t c_vector, int rows,
+                             const struct taps *taps, int vectors)
+{
+    for (int v = 0, now; v < vectors; v += now, b += now * LANES, c += (size_t)now * c_vector) {
+        now = matrix_vectors(vectors - v);
+        if (now == 3)
+            V(product_columns)(a, a_stride, b, b_stride, c, c_stride, c_vector, rows, taps, 3);
+        else if (now == 2)
+            V(product_columns)(a, a_stride, b, b_stride, c, c_stride, c_vector, rows, taps, 2);
+        else
+            V(product_columns)(a, a_stride, b, b_stride, c, c_stride, c_vector, rows, taps, 1);
+    }
+}
+
 static void product_of_taps(const float *a, size_t a_stride, const float *b, size_t b_stride,
                             float *c, size_t c_stride, int rows, const struct taps *taps,
                             int vectors)
 {
-    for (int v = 0, now; v < vectors; v += now, b += now * LANES, c += now * LANES) {
-        now = matrix_vectors(vectors - v);
-        if (now == 3)
-            V(product_columns)(a, a_stride, b, b_stride, c, c_stride, rows, taps, 3);
-        else if (now == 2)
-            V(product_columns)(a, a_stride, b, b_stride, c, c_stride, rows, taps, 2);
-        else
-            V(product_columns)(a, a_stride, b, b_stride, c, c_stride, rows, taps, 1);
-    }
+    product_anywhere(a, a_stride, b, b_stride, c, c_stride, LANES, rows, taps, vectors);
+}
+
+/* c[rows][] = a[rows][k] b[k][], a vector of columns in each plane. */
+static void product_into_planes(const float *a, size_t a_stride, const float *b, size_t b_stride,
+                                float *c, size_t c_stride, size_t plane, int rows, size_t k,
+                                int vectors)
+{
+    static const size_t none[1] = {0};
+    const struct taps one = {none, 1, k};
+
+    product_anywhere(a, a_stride, b, b_stride, c, c_stride, plane, rows, &one, vectors);
 }
 
 /* c[rows][] = a[rows][k] b[k][] */
 static void product(const float *a, size_t a_stride, const float *b, size_t b_stride, float *c,
                     size_t c_stride, int rows, size_t k, int vectors)
 {
-    static const size_t none[1] = {0};
-    const struct taps one = {none, 1, k};
-
-    product_of_taps(a, a_stride, b, b_stride, c, c_stride, rows, &one, vectors);
+    product_into_planes(a, a_stride, b, b_stride, c, c_stride, LANES, rows, k, vectors);
 }
 
 /* c[R][N] += (a[rows][R])^T b[rows][N] over all lines. */

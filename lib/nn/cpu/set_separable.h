@@ -4,31 +4,23 @@
  * less than keeping it in memory would. Included once by kernel_set.h.
  */
 
-/* The depthwise convolution's output of an image: a part's own, dense. */
-static void depthwise_image(const struct cpu_depthwise *d, size_t image, float *y, char *workspace)
-{
-    EACH_WIDTH(d->channels, depthwise, d, (int)image, c, y + c, workspace);
-}
-
 static void separable(const void *call, int part, int parts)
 {
     const struct cpu_separable *s = call;
     const struct cpu_depthwise *d = s->depthwise;
     const struct cpu_norm *m = s->pointwise->norm;
-    char *own = d->workspace + (size_t)part * d->workspace_bytes;
-    float *workspace =
-        (float *)(s->pointwise->workspace + (size_t)part * s->pointwise->workspace_bytes);
-    double *sums = m->sums + (size_t)part * m->sums_stride;
     const size_t first = cpu_first((size_t)d->images, part, parts);
     const size_t end = cpu_first((size_t)d->images, part + 1, parts);
-    const size_t run = (size_t)cpu_forward_run(d->channels), channels = (size_t)d->channels;
-    float *y = workspace, *tile = y + m->pixels * channels;
+    const size_t run = cpu_forward_run(d->channels), panel = cpu_panel(d->channels);
+    const struct depthwise_work w = depthwise_start(d, part, false);
+    float *tile = (float *)(s->pointwise->workspace + (size_t)part * s->pointwise->workspace_bytes);
+    double *sums = m->sums + (size_t)part * m->sums_stride;
 
     for (size_t image = first; image < end; image++) {
-        depthwise_image(d, image, y, own);
+        depthwise_image(d, image, &w);
         for (size_t at = 0, count; at < m->pixels; at += count) {
             count = m->pixels - at < run ? m->pixels - at : run;
-            forward_run(s->pointwise, y + at * channels, channels, image * m->pixels + at, count,
+            forward_run(s->pointwise, w.y + at * panel, panel, image * m->pixels + at, count,
                         image == first && at == 0, tile, sums);
         }
     }
@@ -36,23 +28,28 @@ static void separable(const void *call, int part, int parts)
         finish_moments(m, (end - first) * m->pixels, sums);
 }
 
-/* dW of the pointwise convolution, and the gradient of its input, which dd gets as a panel. */
-static void separable_gradients(const struct cpu_pointwise *w, size_t image, const float *d,
-                                float *dz, float *dd, struct weight_sums *sums)
+/* dW of the pointwise convolution, and the gradient of its input into the planes of dY. */
+static void separable_gradients(const struct cpu_separable *s, size_t image,
+                                const struct depthwise_work *work, float *dz,
+                                struct weight_sums *sums)
 {
-    const size_t channels = (size_t)w->in_channels;
+    const struct cpu_depthwise *d = s->depthwise;
+    const struct cpu_pointwise *w = s->pointwise;
     const size_t out = cpu_panel(w->out_channels), in = cpu_panel(w->in_channels);
-    const size_t pixels = w->norm->pixels, run = (size_t)cpu_backward_run(w->out_channels);
+    const size_t width = (size_t)d->out_width, most = cpu_backward_run(w->out_channels) / width;
 
-    for (size_t at = 0, count; at < pixels; at += count) {
-        const size_t first = image * pixels + at;
-        count = pixels - at < run ? pixels - at : run;
-        gradient_run(w->norm, first, count, dz, out);
-        transposed_product(d + at * channels, channels, dz, sums->few, (int)count, w->in_channels,
-                           (int)(out / LANES));
-        product(dz, out, w->back_weights, in, dd + at * in, in, (int)count, (size_t)w->out_channels,
-                (int)(in / LANES));
-        weight_sums_count(sums, count);
+    for (int i = 0, rows; i < d->out_height; i += rows) {
+        const size_t at = (size_t)i * width;
+        rows = d->out_height - i < (int)most ? d->out_height - i : most > 0 ? (int)most : 1;
+        gradient_run(w->norm, image * w->norm->pixels + at, (size_t)rows * width, dz, out);
+        transposed_product(work->y + at * in, in, dz, sums->few, rows * d->out_width,
+                           w->in_channels, (int)(out / LANES));
+        for (int r = 0; r < rows; r++)
+            product_into_planes(dz + (size_t)r * width * out, out, w->back_weights, in,
+                                plane_at(&work->dy, &work->dy_size, i + r, 0),
+                                (size_t)work->dy_size.step_width * LANES, work->dy.plane,
+                                d->out_width, (size_t)w->out_channels, work->vectors);
+        weight_sums_count(sums, (size_t)rows * width);
     }
 }
 
@@ -61,21 +58,18 @@ static void separable_backward(const void *call, int part, int parts)
     const struct cpu_separable *s = call;
     const struct cpu_depthwise *d = s->depthwise;
     const struct cpu_pointwise *w = s->pointwise;
-    char *own = d->workspace + (size_t)part * d->workspace_bytes;
-    float *workspace = (float *)(w->workspace + (size_t)part * w->workspace_bytes);
-    struct weight_sums sums =
-        weight_sums_start(workspace, w->sums + (size_t)part * w->sums_stride,
-                          (size_t)w->in_channels * cpu_panel(w->out_channels));
-    float *dz = workspace + sums.count;
-    float *dd = dz + (size_t)cpu_backward_run(w->out_channels) * cpu_panel(w->out_channels);
-    float *y = dd + w->norm->pixels * cpu_panel(w->in_channels);
     const size_t end = cpu_first((size_t)d->images, part + 1, parts);
+    const size_t count = (size_t)w->in_channels * cpu_panel(w->out_channels);
+    const struct depthwise_work work = depthwise_start(d, part, true);
+    float *few = (float *)(w->workspace + (size_t)part * w->workspace_bytes);
+    struct weight_sums sums =
+        weight_sums_start(few, w->sums + (size_t)part * w->sums_stride, count);
 
-    depthwise_backward_start(d, part);
+    depthwise_sums_start(d, part);
     for (size_t image = cpu_first((size_t)d->images, part, parts); image < end; image++) {
-        depthwise_image(d, image, y, own);
-        separable_gradients(w, image, y, dz, dd, &sums);
-        depthwise_backward_image(d, (int)image, dd, part, own);
+        depthwise_image(d, image, &work);
+        separable_gradients(s, image, &work, few + count, &sums);
+        depthwise_backward_image(d, image, part, &work);
     }
     weight_sums_move(&sums);
 }
