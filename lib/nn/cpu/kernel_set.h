@@ -15,6 +15,14 @@
 #pragma GCC optimize("no-predictive-commoning")
 #endif
 
+/* Before a loop with a constant count, which must vanish for its sums to stay in registers. */
+#define PRAGMA(text) _Pragma(#text)
+#if defined(__clang__)
+#define UNROLL(count) PRAGMA(clang loop unroll(full))
+#else
+#define UNROLL(count) PRAGMA(GCC unroll count)
+#endif
+
 #define JOIN(a, b)    a##b
 #define WIDE(name, w) JOIN(name, w)
 #define V(name)       WIDE(name##_, W)

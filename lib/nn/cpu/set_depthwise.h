@@ -95,26 +95,26 @@ correlate(const V(vector) * in, size_t line, int kernel_height, const V(vector) 
 {
     for (int x = 0; x < columns; x += SEKI_CPU_TILE, in += SEKI_CPU_TILE * S) {
         V(vector) sum[SEKI_CPU_TILE];
-#pragma GCC unroll 8
+        UNROLL(8)
         for (int i = 0; i < SEKI_CPU_TILE; i++)
             sum[i] = (V(vector)){0};
         for (int k = 0; k < kernel_height; k++) {
             const V(vector) *row = in + (size_t)k * line, *w = weights + k * K;
-#pragma GCC unroll 64
+            UNROLL(64)
             for (int i = 0; i < S * (SEKI_CPU_TILE - 1) + (K - 1) * D + 1; i++) {
                 const V(vector) value = row[i];
-#pragma GCC unroll 8
+                UNROLL(8)
                 for (int tap = 0; tap < K; tap++)
                     if (i >= tap * D && (i - tap * D) % S == 0 && (i - tap * D) / S < SEKI_CPU_TILE)
                         sum[(i - tap * D) / S] += value * w[tap];
             }
         }
         if (columns - x >= SEKI_CPU_TILE) {
-#pragma GCC unroll 8
+            UNROLL(8)
             for (int i = 0; i < SEKI_CPU_TILE; i++)
                 V(store)(out + (size_t)(x + i) * out_stride, sum[i]);
         } else {
-#pragma GCC unroll 8
+            UNROLL(8)
             for (int i = 0; i < SEKI_CPU_TILE; i++)
                 if (i < columns - x)
                     V(store)(out + (size_t)(x + i) * out_stride, sum[i]);
@@ -211,7 +211,7 @@ sum_products(const struct products *p, int k, const int R, const int K, const in
     const size_t x_row = p->x_row;
     V(vector) sum[25]; /* R * K of them */
 
-#pragma GCC unroll 32
+    UNROLL(32)
     for (int i = 0; i < R * K; i++)
         sum[i] = p->sums[k * K + i];
     for (int n = 0; n < p->rows; n++) {
@@ -219,14 +219,14 @@ sum_products(const struct products *p, int k, const int R, const int K, const in
         const V(vector) *x = p->x + (size_t)n * p->x_line + (size_t)k * x_row;
         for (int i = 0; i < columns; i++, dy += dy_pixel, x += S) {
             const V(vector) g = *dy;
-#pragma GCC unroll 8
+            UNROLL(8)
             for (int r = 0; r < R; r++)
-#pragma GCC unroll 8
-                for (int tap = 0; tap < K; tap++)
-                    sum[r * K + tap] += x[(size_t)r * x_row + (size_t)(tap * D)] * g;
+                UNROLL(8)
+            for (int tap = 0; tap < K; tap++)
+                sum[r * K + tap] += x[(size_t)r * x_row + (size_t)(tap * D)] * g;
         }
     }
-#pragma GCC unroll 32
+    UNROLL(32)
     for (int i = 0; i < R * K; i++)
         p->sums[k * K + i] = sum[i];
 }

@@ -43,44 +43,44 @@ V(product_tile)(const float *a, size_t a_stride, const float *b, size_t b_stride
     const size_t k = taps->k;
     V(vector) sum[2 * MATRIX_TILE * MATRIX_VECTORS];
 
-#pragma GCC unroll 32
+    UNROLL(32)
     for (int n = 0; n < sets * R * NV; n++)
         sum[n] = (V(vector)){0};
     for (int tap = 0; tap < taps->count; tap++, b += k * b_stride) {
         const float *from = a + taps->offsets[tap];
         size_t i = 0;
         for (; i + (size_t)sets <= k; i += (size_t)sets) {
-#pragma GCC unroll 2
+            UNROLL(2)
             for (int s = 0; s < sets; s++) {
                 V(vector) row[MATRIX_VECTORS];
-#pragma GCC unroll 3
+                UNROLL(3)
                 for (int v = 0; v < NV; v++)
                     row[v] = V(load)(b + (i + (size_t)s) * b_stride + v * LANES);
-#pragma GCC unroll 8
+                UNROLL(8)
                 for (int r = 0; r < R; r++)
-#pragma GCC unroll 3
-                    for (int v = 0; v < NV; v++)
-                        sum[(s * R + r) * NV + v] +=
-                            row[v] * from[(size_t)r * a_stride + i + (size_t)s];
+                    UNROLL(3)
+                for (int v = 0; v < NV; v++)
+                    sum[(s * R + r) * NV + v] +=
+                        row[v] * from[(size_t)r * a_stride + i + (size_t)s];
             }
         }
         for (; i < k; i++)
-#pragma GCC unroll 8
-            for (int r = 0; r < R; r++)
-#pragma GCC unroll 3
-                for (int v = 0; v < NV; v++)
-                    sum[r * NV + v] +=
-                        V(load)(b + i * b_stride + v * LANES) * from[(size_t)r * a_stride + i];
+            UNROLL(8)
+        for (int r = 0; r < R; r++)
+            UNROLL(3)
+        for (int v = 0; v < NV; v++)
+            sum[r * NV + v] +=
+                V(load)(b + i * b_stride + v * LANES) * from[(size_t)r * a_stride + i];
     }
-#pragma GCC unroll 8
+    UNROLL(8)
     for (int r = 0; r < R; r++)
-#pragma GCC unroll 3
-        for (int v = 0; v < NV; v++) {
-            V(vector) x = sum[r * NV + v];
-            if (sets == 2)
-                x += sum[(R + r) * NV + v];
-            V(store)(c + (size_t)r * c_stride + (size_t)v * c_vector, x);
-        }
+        UNROLL(3)
+    for (int v = 0; v < NV; v++) {
+        V(vector) x = sum[r * NV + v];
+        if (sets == 2)
+            x += sum[(R + r) * NV + v];
+        V(store)(c + (size_t)r * c_stride + (size_t)v * c_vector, x);
+    }
 }
 
 #define PRODUCT_ROWS(R, NV)                                                                        \
@@ -154,30 +154,30 @@ static inline __attribute__((always_inline)) void V(transposed_tile)(const struc
     const size_t a_stride = lines->a_stride, b_stride = lines->b_stride;
     V(vector) sum[MATRIX_TILE * MATRIX_VECTORS];
 
-#pragma GCC unroll 16
+    UNROLL(16)
     for (int r = 0; r < R; r++)
-#pragma GCC unroll 3
-        for (int v = 0; v < NV; v++)
-            sum[r * NV + v] = V(load)(c + (size_t)r * stride + v * LANES);
+        UNROLL(3)
+    for (int v = 0; v < NV; v++)
+        sum[r * NV + v] = V(load)(c + (size_t)r * stride + v * LANES);
     for (int line = 0; line < lines->count; line++, a += lines->a_line, b += lines->b_line) {
         const float *x = a, *z = b;
         for (int i = 0; i < lines->rows; i++, x += a_stride, z += b_stride) {
             V(vector) row[MATRIX_VECTORS];
-#pragma GCC unroll 3
+            UNROLL(3)
             for (int v = 0; v < NV; v++)
                 row[v] = V(load)(z + v * LANES);
-#pragma GCC unroll 16
+            UNROLL(16)
             for (int r = 0; r < R; r++)
-#pragma GCC unroll 3
-                for (int v = 0; v < NV; v++)
-                    sum[r * NV + v] += row[v] * x[r];
+                UNROLL(3)
+            for (int v = 0; v < NV; v++)
+                sum[r * NV + v] += row[v] * x[r];
         }
     }
-#pragma GCC unroll 16
+    UNROLL(16)
     for (int r = 0; r < R; r++)
-#pragma GCC unroll 3
-        for (int v = 0; v < NV; v++)
-            V(store)(c + (size_t)r * stride + v * LANES, sum[r * NV + v]);
+        UNROLL(3)
+    for (int v = 0; v < NV; v++)
+        V(store)(c + (size_t)r * stride + v * LANES, sum[r * NV + v]);
 }
 
 #define TRANSPOSED_ROWS(R, NV)                                                                     \

@@ -65,16 +65,16 @@ V(pass_moments)(const float *values, size_t stride, float *z, size_t z_stride, s
     memset(sum, 0, sizeof(sum));
     memset(squares, 0, sizeof(squares));
     for (; i + 2 <= count; i += 2)
-#pragma GCC unroll 2
-        for (size_t n = 0; n < 2; n++) {
-            const V(vector) value = V(load)(values + (i + n) * stride), d = value - about;
-            if (z != NULL) {
-                __builtin_prefetch(z + (i + n + count) * z_stride, 1);
-                V(store)(z + (i + n) * z_stride, value);
-            }
-            sum[n] += d;
-            squares[n] += d * d;
+        UNROLL(2)
+    for (size_t n = 0; n < 2; n++) {
+        const V(vector) value = V(load)(values + (i + n) * stride), d = value - about;
+        if (z != NULL) {
+            __builtin_prefetch(z + (i + n + count) * z_stride, 1);
+            V(store)(z + (i + n) * z_stride, value);
         }
+        sum[n] += d;
+        squares[n] += d * d;
+    }
     if (i < count) {
         const V(vector) value = V(load)(values + i * stride), d = value - about;
         if (z != NULL)

@@ -126,7 +126,7 @@ static void V(put_row_gradients)(const struct cpu_pool *p, const struct V(row_ma
         int tap = c + p->padding_width - outputs.first * p->stride_width;
         V(vector) sum = {0};
         if (from != NULL && p->stride_width == 1 && outputs.end - outputs.first == 3) {
-#pragma GCC unroll 3
+            UNROLL(3)
             for (int j = 0; j < 3; j++) {
                 const struct V(row_maxima) *at = from + outputs.first + j;
                 sum += V(keep)(V(equals)(at->column, tap - j), at->gradient);
