@@ -11,7 +11,13 @@
 #include "nn/nn_internal.h"
 
 /* The fastest first: "auto" is the first. */
-static const struct seki_backend_ops *const backends[] = {&seki_backend_cpu, &seki_backend_ref};
+static const struct seki_backend_ops *const backends[] = {
+    &seki_backend_cpu,      &seki_backend_ref,
+#if defined(__x86_64__)
+    &seki_backend_cpu_v4,   &seki_backend_cpu_v3,
+#endif
+    &seki_backend_cpu_base,
+};
 
 #define BACKENDS (sizeof backends / sizeof backends[0])
 

@@ -239,9 +239,11 @@ struct seki_backend_ops {
                 float *momenta, size_t count, const struct seki_sgd *sgd);
 };
 
-/* name: "auto" (the fastest that this machine has), "ref", "cpu". threads 0: as many as the process
- * may use; open gets the number. `ref` always runs on one. SEKI_BAD_USE ("backend"): no such
- * backend in this build. */
+/* name: "auto" (the fastest that this machine has), "ref", "cpu"; "cpu-base", "cpu-v3", "cpu-v4":
+ * cpu held to the instructions of x86-64-v3 or v4, or to those that every processor of the kind
+ * has. threads 0: as many as the process may use; open gets the number. `ref` always runs on one.
+ * SEKI_BAD_USE ("backend"): no such backend in this build; SEKI_NO_RESOURCE: this machine cannot.
+ */
 struct seki_backend *seki_backend_open(const char *name, int threads, struct seki_error *error);
 void seki_backend_close(struct seki_backend *backend);
 

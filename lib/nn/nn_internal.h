@@ -9,6 +9,11 @@
 /* The backends of this build, fastest first in backend.c's list. */
 extern const struct seki_backend_ops seki_backend_cpu;
 extern const struct seki_backend_ops seki_backend_ref;
+/* The CPU backend held to one set of instructions; open fails where the processor lacks them. */
+extern const struct seki_backend_ops seki_backend_cpu_base;
+#if defined(__x86_64__)
+extern const struct seki_backend_ops seki_backend_cpu_v3, seki_backend_cpu_v4;
+#endif
 
 /* Pixels along one axis that a convolution or pooling gives; 0 where the dilated kernel is larger
  * than the padded picture. */
