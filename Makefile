@@ -36,7 +36,7 @@ PROMPTS      := $(wildcard share/prompts/*)
 UNIT_TESTS   := $(wildcard tests/unit/test_*.c)
 FUZZ_TARGETS := $(wildcard tests/fuzz/fuzz_*.c)
 TEST_SUPPORT := $(filter-out $(UNIT_TESTS),$(wildcard tests/unit/*.c))
-C_FILES      := $(wildcard lib/*/*.[ch] lib/*/*/*.[ch] tools/*/*.[ch] tests/unit/*.[ch] tests/fuzz/*.c tests/example/*.c bench/*.[ch])
+C_FILES      := $(wildcard lib/*/*.[ch] lib/*/*/*.[ch] tools/*/*.[ch] tests/unit/*.[ch] tests/fuzz/*.c tests/example/*.c bench/*.[ch] bench/*/*.[ch])
 BATS_FILES   := $(wildcard tests/*.bats tests/*.bash)
 
 LIBRARY     := $(BUILD)/libseki.a
@@ -167,6 +167,45 @@ sanitize: deps ## run the tests under address and undefined behaviour sanitizers
 	@$(MAKE) --no-print-directory BUILD=$(BUILD)/sanitize CFLAGS='-O1 -g -fno-omit-frame-pointer' \
 	    SANITIZERS='-fsanitize=address,undefined -fno-sanitize-recover=all' tests
 	@BUILD='$(BUILD)/sanitize' SANITIZE=1 bash tests/run $(TESTS)
+
+# ---- Benchmark: the engine beside PyTorch ------------------------------------------------------
+
+# g++: torch.compile makes C++ of its graphs. SEKI_BENCH_TORCH: a Python that has PyPI's torch already.
+BENCH_PACKAGES := python3 python3-venv python3-torch g++ gnuplot-nox jq
+BENCH_OBJECTS  := $(patsubst %.c,$(BUILD)/obj/%.o,$(wildcard bench/engine/engine*.c))
+BENCH_TORCH    := $(or $(SEKI_BENCH_TORCH),$(BUILD)/bench/torch/bin/python)
+BENCH_RESULTS  := bench/results/engine.jsonl
+# BENCH='--case supernet-train' runs a part.
+BENCH :=
+
+$(BUILD)/obj/bench/%.o: FOLDER_INCLUDES = -Itools
+$(BUILD)/obj/bench/engine/peak.o: FOLDER_CFLAGS = -O3 -ffp-contract=fast
+
+$(BUILD)/bench/engine: $(BENCH_OBJECTS) $(BUILD)/libcommon.a $(LIBRARY)
+	$(say) LINK $@
+	$(quiet)mkdir -p $(@D)
+	$(quiet)$(CC) $(ALL_LDFLAGS) $(filter %.o %.a,$^) @$(BUILD)/libraries -o $@
+
+$(BUILD)/bench/peak: $(BUILD)/obj/bench/engine/peak.o
+	$(say) LINK $@
+	$(quiet)mkdir -p $(@D)
+	$(quiet)$(CC) $(ALL_LDFLAGS) $< -o $@
+
+$(BUILD)/bench/torch/bin/python:
+	@sh scripts/install-packages $(BENCH_PACKAGES)
+	python3 -m venv $(BUILD)/bench/torch
+	$(BUILD)/bench/torch/bin/pip install --quiet torch
+
+.PHONY: bench bench-build
+bench-build: $(BUILD)/bench/engine $(BUILD)/bench/peak # builds what bench runs
+
+bench: deps bench-build $(BENCH_TORCH) ## measure the engine beside PyTorch (some 25 minutes) into bench/results; BENCH='--case NAME' for a part
+	@sh scripts/install-packages $(BENCH_PACKAGES)
+	@SEKI_BENCH_BUILD='$(BUILD)/bench' SEKI_BENCH_TORCH='$(BENCH_TORCH)' bench/engine/run --output $(BENCH_RESULTS) $(BENCH)
+	@bench/engine/table $(BENCH_RESULTS)
+	@bench/engine/roofline $(BENCH_RESULTS) > $(BUILD)/bench/roofline.svg && cp $(BUILD)/bench/roofline.svg docs/images/roofline.svg
+
+-include $(BENCH_OBJECTS:.o=.d) $(BUILD)/obj/bench/engine/peak.d
 
 # ---- Style -----------------------------------------------------------------------------------
 

@@ -3,7 +3,7 @@
  *
  * A backend is one table of functions (struct seki_backend_ops) over its own memory. `ref` is plain
  * C, one function forward and one backward an operation: what every other is held against. `cpu` is
- * oneDNN and own kernels. A new backend is one folder and one such table.
+ * own kernels and oneDNN. A new backend is one folder and one such table.
  *
  * The unit of work is a block: what stands on one edge of a cell (ReLU -> depthwise -> pointwise ->
  * normalisation, twice over for a sep_conv), a preprocessing, a stem, a classifier. It is that
