@@ -395,10 +395,16 @@ sample() {
     change_tensors "$file" a.st 'at = header["classifier.bias"]["data_offsets"][0]; data[at:at+4] = b"\0\0\xc0\x7f"'
     refused a.st "tensor classifier.bias: number 0 is not finite"
     change_tensors "$file" a.st 'header["__metadata__"]["channels"] = "6"'
+    refused a.st "the settings have the checksum "
+    change_tensors "$file" a.st 'at = header["stem.0.weight"]["data_offsets"][0]; data[at] ^= 1'
+    refused a.st "tensor stem.0.weight has the checksum "
+    # A file that has no checksums is held against what it says.
+    change_tensors "$file" plain.st 'for key in "crc32", "settings_crc32": del header["__metadata__"][key]'
+    change_tensors plain.st a.st 'header["__metadata__"]["channels"] = "6"'
     refused a.st "tensor stem.0.weight has shape [4,1,3,3]"
-    change_tensors "$file" a.st 'header["__metadata__"]["mean"] = "0.5,"'
+    change_tensors plain.st a.st 'header["__metadata__"]["mean"] = "0.5,"'
     refused a.st "'mean' is \"0.5,\""
-    change_tensors "$file" a.st 'header["__metadata__"]["layers"] = "1e9"'
+    change_tensors plain.st a.st 'header["__metadata__"]["layers"] = "1e9"'
     refused a.st "'layers' is 1e+09"
     change_tensors "$file" a.st 'del header["__metadata__"]'
     refused a.st "is no supernet"

@@ -4,6 +4,7 @@
 
 load helpers
 load pictures
+load resume
 
 setup_file() {
     cd "$BATS_FILE_TMPDIR" || return
@@ -16,7 +17,7 @@ setup() {
     set -o pipefail
 }
 
-# A small supernet: SPACE FILE EPOCHS OPTION… With become=exec, the shell becomes the program.
+# A small supernet: SPACE FILE EPOCHS OPTION… $become, words of a command, runs it.
 train() {
     local layers=1
     [ "$1" = nas201 ] || layers=3
@@ -68,38 +69,45 @@ train() {
     expect_equal "" "$(grep -E '^cells.*op\.(2|3|7)\.(weight|bias) F32 [0-9]+$' darts || true)"
 }
 
-# Killed after its second epoch was told, and gone on.
-killed_and_resumed() { # SPACE EPOCHS OPTION…
-    local pid epoch
-    train "$1" whole.st "$2" -B ref "${@:3}" > whole || return
-    mkfifo lines
-    become='exec' train "$1" part.st "$2" -B ref "${@:3}" > lines 3>&- &
-    pid=$!
-    exec 9< lines
-    read -r _ <&9
-    read -r _ <&9 # the first epoch is kept before the second is told
-    kill -9 $pid
-    exec 9<&-
-    wait $pid || true
-    tensors part.st > part
-    epoch=$(sed -n 's/^epoch = //p' part)
-    [ "$epoch" -ge 1 ] && [ "$epoch" -lt "$2" ] || return
-    # A file that is not finished has a momentum beside each parameter.
-    expect_equal "$(grep -v -e running_ -e '^momentum[.]' part | grep ' F32 ')" \
-        "$(sed -n 's/^momentum[.]//p' part)" || return
-    train "$1" part.st "$2" -B ref "${@:3}" --resume > rest || return
-    expect_equal "$(seq $((epoch + 1)) "$2")" "$(member epoch < rest)" || return
-    expect_equal "$(tail -1 whole | jq -c '[.train_loss, .valid_loss]')" \
-        "$(tail -1 rest | jq -c '[.train_loss, .valid_loss]')" || return
-    cmp whole.st part.st
+@test "killed at any step and resumed, darts ends with the same bytes" {
+    killed_and_resumed darts 4 12 -n 120
 }
 
-@test "killed and resumed, darts ends with the same bytes" {
-    killed_and_resumed darts 4 -n 120
+@test "killed at any step and resumed, nas201 ends with the same bytes" {
+    killed_and_resumed nas201 8 48
 }
 
-@test "killed and resumed, nas201 ends with the same bytes" {
-    killed_and_resumed nas201 8
+@test "SIGTERM and SIGINT end it after a step, which is kept" {
+    stopped_and_resumed seki-supernet nas201 60 6 TERM
+    rm part.st
+    stopped_and_resumed seki-supernet darts 30 12 INT
+}
+
+@test "a signal that is ignored, as under nohup, does not stop it" {
+    expect_status 0 bash -c "trap '' TERM; $(declare -f stop_at); stop_at a.st 6 TERM \
+        seki-supernet -q -s nas201 -d '$pictures' -o a.st -e 20 -C 4 -L 1 -b 20 -t 1"
+    expect_equal 20 "$(wc -l <<< "$output")"
+}
+
+@test "inside an epoch it saves every so many steps, and begun again it says where it stands" {
+    while read -r every steps; do # an epoch has 6
+        rm -f a.st
+        status=0
+        become="stop_at a.st 4 KILL" train nas201 a.st 500 --save-every "$every" > lines || status=$?
+        expect_equal 137 "$status"
+        tensors a.st > names
+        epoch=$(sed -n 's/^epoch = //p' names) step=$(sed -n 's/^step = //p' names)
+        expect_in " $steps " " $step "
+        expected="seki-supernet: a.st: $epoch of 500 epochs are done"
+        [ "$step" = 0 ] || expected+=", and $step of 6 steps of epoch $((epoch + 1))"
+        seki-supernet -s nas201 -d "$pictures" -o a.st -e 500 -C 4 -L 1 -b 20 -t 1 --lr 0.05 --resume 2> told | head -1
+        expect_equal "$expected" "$(head -1 told)"
+    done << 'END'
+1 1 2 3 4 5 6 0
+4 4 0
+7 0
+0 0
+END
 }
 
 @test "--resume with no file begins, with a finished one changes nothing" {
@@ -147,7 +155,7 @@ END
         train darts a.st 2 -B cpu -n 80 -t $threads --seed 7 > a
         train darts b.st 2 -B cpu -n 80 -t $threads --seed 7 > b
         cmp a.st b.st
-        expect_equal "$(jq -c 'del(.seconds, .images_per_second)' a)" "$(jq -c 'del(.seconds, .images_per_second)' b)"
+        expect_equal "$(figures < a)" "$(figures < b)"
     done
     train darts c.st 2 -B cpu -n 80 --seed 8 > c
     expect_equal differ "$(cmp -s b.st c.st || echo differ)"

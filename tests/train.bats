@@ -4,6 +4,7 @@
 
 load helpers
 load pictures
+load resume
 
 setup_file() {
     cd "$BATS_FILE_TMPDIR" || return
@@ -18,8 +19,8 @@ setup() {
     set -o pipefail
 }
 
-# A small network of the record in file SPACE: SPACE FILE EPOCHS OPTION… With become=exec, the shell
-# becomes the program.
+# A small network of the record in file SPACE: SPACE FILE EPOCHS OPTION… $become, words of a
+# command, runs it.
 train() {
     local layers=1
     [ "$1" = nas201 ] || layers=3
@@ -140,37 +141,24 @@ END
     expect_in "$stderr" "auxiliary head needs 8 x 8" "16 x 16" "auxiliary weight 0"
 }
 
-# Killed after its second epoch was told, and gone on.
-killed_and_resumed() { # SPACE EPOCHS OPTION…
-    local pid epoch
-    train "$1" whole.st "$2" -B ref "${@:3}" > whole || return
-    mkfifo lines
-    become='exec' train "$1" part.st "$2" -B ref "${@:3}" > lines 3>&- &
-    pid=$!
-    exec 9< lines
-    read -r _ <&9
-    read -r _ <&9 # the first epoch is kept before the second is told
-    kill -9 $pid
-    exec 9<&-
-    wait $pid || true
-    tensors part.st > part
-    epoch=$(sed -n 's/^epoch = //p' part)
-    [ "$epoch" -ge 1 ] && [ "$epoch" -lt "$2" ] || return
-    # A file that is not finished has a momentum beside each parameter.
-    expect_equal "$(grep -v -e running_ -e '^momentum[.]' part | grep ' F32 ')" \
-        "$(sed -n 's/^momentum[.]//p' part)" || return
-    train "$1" part.st "$2" -B ref "${@:3}" --resume > rest || return
-    expect_equal "$(seq $((epoch + 1)) "$2")" "$(member epoch < rest)" || return
-    expect_equal "$(tail -1 whole)" "$(tail -1 rest)" || return
-    cmp whole.st part.st
+@test "killed at any step and resumed, darts with drop path ends with the same bytes and record" {
+    killed_and_resumed darts 5 25 -n 100 --drop-path 0.4
 }
 
-@test "killed and resumed, darts with drop path ends with the same bytes and record" {
-    killed_and_resumed darts 5 -n 100 --drop-path 0.4
+@test "killed at any step and resumed, an auxiliary head ends with the same bytes and record" {
+    make_pictures whole-pictures 60 8 32
+    killed_and_resumed darts 3 9 -d whole-pictures --drop-path 0.4 --auxiliary 0.4
+    grep -q '^momentum[.]auxiliary_head[.]' part
 }
 
-@test "killed and resumed, nas201 ends with the same bytes and record" {
-    killed_and_resumed nas201 8 -n 100
+@test "killed at any step and resumed, nas201 ends with the same bytes and record" {
+    killed_and_resumed nas201 8 40 -n 100
+}
+
+@test "SIGTERM and SIGINT end it after a step, which is kept" {
+    stopped_and_resumed seki-train nas201 60 8 TERM
+    rm part.st
+    stopped_and_resumed seki-train darts 30 16 INT
 }
 
 @test "--resume with a finished file trains nothing and prints the record" {

@@ -18,6 +18,7 @@ int seki_epoch_report_record(const struct seki_epoch_report *report, struct seki
         {"lr", report->rate},
         {"gradient_norm", report->gradient_norm},
         {"seconds", report->seconds},
+        {"data_seconds", report->data_seconds},
         {"images_per_second", report->images_per_second},
         {"activation_bytes", (double)report->activation_bytes},
     };

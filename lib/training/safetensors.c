@@ -1,89 +1,15 @@
 /*
- * safetensors.c - the file format: 8 bytes little-endian header length, a JSON object, the tensors'
- * bytes one after the other. Tensors lie in the order in which the header names them; the header is
- * padded with spaces to 8 bytes.
+ * safetensors.c - the file format, read: 8 bytes little-endian header length, a JSON object, the
+ * tensors' bytes one after the other.
  */
-#include "training/training_internal.h"
+#include "training/safetensors_internal.h"
 
-#include <jansson.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define MAX_HEADER ((size_t)64 << 20)
 #define MAX_FILE   ((size_t)16 << 30)
-
-#if defined(__BYTE_ORDER__) && __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
-#error "safetensors are little-endian; this processor is not, and the conversion is not written"
-#endif
-
-/* ---- Writing ------------------------------------------------------------------------------ */
-
-static size_t tensor_bytes(const struct tensor_out *tensor)
-{
-    return tensor->count * (tensor->integer ? sizeof(int64_t) : sizeof(float));
-}
-
-static json_t *tensor_json(const struct tensor_out *tensor, size_t offset)
-{
-    json_t *shape = json_array();
-    for (int i = 0; i < tensor->dimensions; i++)
-        json_array_append_new(shape, json_integer(tensor->size[i]));
-    return json_pack("{s:s, s:o, s:[I,I]}", "dtype", tensor->integer ? "I64" : "F32", "shape",
-                     shape, "data_offsets", (json_int_t)offset,
-                     (json_int_t)(offset + tensor_bytes(tensor)));
-}
-
-static char *header_text(const struct tensor_out *tensors, int count,
-                         const struct setting *settings, int setting_count)
-{
-    json_t *header = json_object(), *metadata = json_object();
-    size_t offset = 0;
-    int failed = 0;
-    for (int i = 0; i < setting_count; i++)
-        failed |= json_object_set_new(metadata, settings[i].key, json_string(settings[i].value));
-    failed |= json_object_set_new(header, "__metadata__", metadata);
-    for (int i = 0; i < count; i++) {
-        char name[128];
-        snprintf(name, sizeof name, "%s%s", tensors[i].prefix, tensors[i].name);
-        failed |= json_object_set_new(header, name, tensor_json(&tensors[i], offset));
-        offset += tensor_bytes(&tensors[i]);
-    }
-    char *text = failed ? NULL : json_dumps(header, JSON_COMPACT);
-    json_decref(header);
-    return text;
-}
-
-int seki_safetensors_write(const char *path, const struct tensor_out *tensors, int count,
-                           const struct setting *settings, int setting_count,
-                           struct seki_error *error)
-{
-    char *header = header_text(tensors, count, settings, setting_count);
-    if (!header)
-        return seki_fail(error, SEKI_NO_RESOURCE, "memory", "out of memory for %s", path);
-    struct seki_file *file = seki_file_create(path, error);
-    if (!file) {
-        free(header);
-        return -1;
-    }
-    FILE *stream = seki_file_stream(file);
-    uint64_t length = strlen(header), padded = (length + 7) / 8 * 8;
-    fwrite(&padded, sizeof padded, 1, stream);
-    fprintf(stream, "%s%*s", header, (int)(padded - length), "");
-    free(header);
-    for (int i = 0; i < count; i++)
-        fwrite(tensors[i].data, 1, tensor_bytes(&tensors[i]), stream);
-    return seki_file_commit(file, error); /* a write that failed shows here */
-}
-
-/* ---- Reading ------------------------------------------------------------------------------ */
-
-struct seki_checkpoint {
-    struct seki_buffer file;
-    json_t *header, *metadata;
-    const char *data;
-    size_t data_bytes;
-};
 
 struct extent {
     size_t begin, end;
@@ -137,10 +63,11 @@ static int read_extent(const char *name, json_t *tensor, size_t data_bytes, stru
         bytes *= (size_t)n;
     }
     if (begin < 0 || end < begin || (size_t)end > data_bytes)
-        return seki_fail(
-            error, SEKI_BAD_INPUT, "checkpoint",
-            "tensor %.100s: bytes %lld to %lld of %zu do not exist: the file is cut or altered",
-            name, (long long)begin, (long long)end, data_bytes);
+        return seki_fail(error, SEKI_BAD_INPUT, "checkpoint",
+                         "tensor %.100s: bytes %lld to %lld of %zu do not exist: the file is cut "
+                         "or altered, take "
+                         "another copy",
+                         name, (long long)begin, (long long)end, data_bytes);
     if ((size_t)(end - begin) != bytes)
         return seki_fail(error, SEKI_BAD_INPUT, "checkpoint",
                          "tensor %.100s: its shape needs %zu bytes, it has %lld", name, bytes,
@@ -235,7 +162,9 @@ static int read_header(struct seki_checkpoint *checkpoint, struct seki_error *er
     checkpoint->metadata = json_object_get(checkpoint->header, "__metadata__");
     checkpoint->data = file->data + sizeof length + length;
     checkpoint->data_bytes = file->length - sizeof length - (size_t)length;
-    return check_tensors(checkpoint, error);
+    if (check_tensors(checkpoint, error) < 0)
+        return -1;
+    return seki_checksums_check(checkpoint, error);
 }
 
 struct seki_checkpoint *seki_checkpoint_open(const char *path, struct seki_error *error)

@@ -5,9 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static void put(struct setting **next, const char *key, const char *format, ...) SEKI_PRINTF(3, 4);
-
-static void put(struct setting **next, const char *key, const char *format, ...)
+void seki_setting_put(struct setting **next, const char *key, const char *format, ...)
 {
     struct setting *setting = (*next)++;
     snprintf(setting->key, sizeof setting->key, "%s", key);
@@ -34,43 +32,43 @@ int seki_settings_text(const struct seki_training_settings *settings,
 {
     const struct seki_recipe *recipe = &settings->recipe;
     struct setting *next = out;
-    put(&next, "seki", "%s", settings->supernet ? "supernet" : "network");
-    put(&next, "space", "%s", seki_space_name(settings->space));
+    seki_setting_put(&next, "seki", "%s", settings->supernet ? "supernet" : "network");
+    seki_setting_put(&next, "space", "%s", seki_space_name(settings->space));
     if (!settings->supernet) {
         struct setting *genotype = next;
-        put(&next, "genotype", "%s", "");
+        seki_setting_put(&next, "genotype", "%s", "");
         seki_genotype_print(&settings->genotype, genotype->value);
     }
-    put(&next, "channels", "%d", config->channels);
-    put(&next, "layers", "%d", config->layers);
-    put(&next, "classes", "%d", config->classes);
-    put(&next, "image", "%d,%d,%d", config->image_channels, config->image_height,
-        config->image_width);
-    put(&next, "images", "%ld", settings->images);
+    seki_setting_put(&next, "channels", "%d", config->channels);
+    seki_setting_put(&next, "layers", "%d", config->layers);
+    seki_setting_put(&next, "classes", "%d", config->classes);
+    seki_setting_put(&next, "image", "%d,%d,%d", config->image_channels, config->image_height,
+                     config->image_width);
+    seki_setting_put(&next, "images", "%ld", settings->images);
     put_floats(&next, "mean", normalisation->mean, normalisation->channels);
     put_floats(&next, "std", normalisation->deviation, normalisation->channels);
-    put(&next, "seed", "%llu", (unsigned long long)settings->seed);
-    put(&next, "epochs", "%d", recipe->epochs);
-    put(&next, "batch", "%d", recipe->batch);
-    put(&next, "lr", "%.17g", recipe->rate);
-    put(&next, "lr_end", "%.17g", recipe->rate_end);
-    put(&next, "lr_each", "%s", recipe->rate_each_step ? "step" : "epoch");
-    put(&next, "momentum", "%.17g", recipe->momentum);
-    put(&next, "nesterov", "%s", recipe->nesterov ? "yes" : "no");
-    put(&next, "weight_decay", "%.17g", recipe->decay);
-    put(&next, "clip", "%.17g", recipe->clip);
-    put(&next, "auxiliary", "%.17g", recipe->auxiliary);
-    put(&next, "drop_path", "%.17g", recipe->drop_path);
-    put(&next, "augmentation", "crop %d, flip %s, cutout %d", recipe->augmentation.padding,
-        recipe->augmentation.flip ? "yes" : "no", recipe->augmentation.cutout);
-    if (next - out > SETTING_COUNT)
+    seki_setting_put(&next, "seed", "%llu", (unsigned long long)settings->seed);
+    seki_setting_put(&next, "epochs", "%d", recipe->epochs);
+    seki_setting_put(&next, "batch", "%d", recipe->batch);
+    seki_setting_put(&next, "lr", "%.17g", recipe->rate);
+    seki_setting_put(&next, "lr_end", "%.17g", recipe->rate_end);
+    seki_setting_put(&next, "lr_each", "%s", recipe->rate_each_step ? "step" : "epoch");
+    seki_setting_put(&next, "momentum", "%.17g", recipe->momentum);
+    seki_setting_put(&next, "nesterov", "%s", recipe->nesterov ? "yes" : "no");
+    seki_setting_put(&next, "weight_decay", "%.17g", recipe->decay);
+    seki_setting_put(&next, "clip", "%.17g", recipe->clip);
+    seki_setting_put(&next, "auxiliary", "%.17g", recipe->auxiliary);
+    seki_setting_put(&next, "drop_path", "%.17g", recipe->drop_path);
+    seki_setting_put(&next, "augmentation", "crop %d, flip %s, cutout %d",
+                     recipe->augmentation.padding, recipe->augmentation.flip ? "yes" : "no",
+                     recipe->augmentation.cutout);
+    if (next - out > SETTING_COUNT - STATE_COUNT)
         SEKI_BUG("more settings than room");
     return (int)(next - out);
 }
 
-/* `count` numbers separated by commas, nothing else. */
-static int read_numbers(const struct seki_checkpoint *checkpoint, const char *key, double *values,
-                        int count, struct seki_error *error)
+int seki_settings_numbers(const struct seki_checkpoint *checkpoint, const char *key, double *values,
+                          int count, struct seki_error *error)
 {
     const char *text = seki_checkpoint_text(checkpoint, key);
     if (!text)
@@ -93,7 +91,7 @@ static int read_integer(const struct seki_checkpoint *checkpoint, const char *ke
                         struct seki_error *error)
 {
     double number = 0;
-    if (read_numbers(checkpoint, key, &number, 1, error) < 0)
+    if (seki_settings_numbers(checkpoint, key, &number, 1, error) < 0)
         return -1;
     if (number < 0 || number > 1e6 || number != floor(number))
         return seki_fail(error, SEKI_BAD_INPUT, "checkpoint", "'%s' is %g: a count was expected",
@@ -115,7 +113,7 @@ int seki_settings_config(const struct seki_checkpoint *checkpoint,
         read_integer(checkpoint, "channels", &config->channels, error) < 0 ||
         read_integer(checkpoint, "layers", &config->layers, error) < 0 ||
         read_integer(checkpoint, "classes", &config->classes, error) < 0 ||
-        read_numbers(checkpoint, "image", image, 3, error) < 0)
+        seki_settings_numbers(checkpoint, "image", image, 3, error) < 0)
         return -1;
     for (int i = 0; i < 3; i++)
         if (image[i] < 1 || image[i] > 4096 || image[i] != floor(image[i]))
@@ -135,8 +133,8 @@ int seki_settings_normalisation(const struct seki_checkpoint *checkpoint, int ch
     if (channels < 1 || channels > SEKI_MAX_CHANNELS)
         return seki_fail(error, SEKI_BAD_INPUT, "checkpoint",
                          "%d image channels: 1 to %d are possible", channels, SEKI_MAX_CHANNELS);
-    if (read_numbers(checkpoint, "mean", mean, channels, error) < 0 ||
-        read_numbers(checkpoint, "std", deviation, channels, error) < 0)
+    if (seki_settings_numbers(checkpoint, "mean", mean, channels, error) < 0 ||
+        seki_settings_numbers(checkpoint, "std", deviation, channels, error) < 0)
         return -1;
     normalisation->channels = channels;
     for (int i = 0; i < channels; i++) {

@@ -2,8 +2,9 @@
  * training.h - training and scoring: the optimiser, the schedule, the epoch loop, checkpoints.
  *
  * One trainer serves the supernet (a genotype sampled uniformly for each step) and the final
- * network. All that is random in an epoch follows from the seed and the epoch's number, so that a
- * run goes on from a checkpoint of the last whole epoch exactly as if it had never stopped.
+ * network. All that is random in a step follows from the seed, the epoch's number and the step's,
+ * so that a run goes on from a checkpoint, which may be of any step, exactly as if it had never
+ * stopped.
  *
  *     trainer = seki_trainer_open(backend, dataset, &settings, &error);
  *     if (resume)
@@ -56,6 +57,8 @@ struct seki_training_settings {
     long images; /* first so many of the training split; 0: all. The supernet trains on the first
                   * half of them and is validated, as candidates are, on the second */
     uint64_t seed;
+    long save_every; /* steps from one save to the next inside an epoch; 0: by the clock, once a
+                      * minute, or as seldom as it takes to spend at most 1 % of the time */
 };
 
 struct seki_trainer;
@@ -66,6 +69,10 @@ struct seki_trainer *seki_trainer_open(struct seki_backend *backend, struct seki
                                        struct seki_error *error);
 void seki_trainer_close(struct seki_trainer *trainer);
 int seki_trainer_epochs_done(const struct seki_trainer *trainer);
+int seki_trainer_epochs(const struct seki_trainer *trainer); /* in all */
+/* Steps of the epoch after those done that are done, too, and steps of an epoch. */
+long seki_trainer_steps_done(const struct seki_trainer *trainer);
+long seki_trainer_steps(const struct seki_trainer *trainer);
 struct seki_network *seki_trainer_network(struct seki_trainer *trainer);
 
 struct seki_epoch_report {
@@ -76,7 +83,9 @@ struct seki_epoch_report {
         valid_accuracy;   /* supernet: mean over ten sampled genotypes, the same in each epoch, each
                            * on up to 250 pictures of the validation half; final: not finite */
     double gradient_norm; /* mean over steps, before clipping */
-    double seconds, images_per_second; /* of training alone */
+    double seconds, images_per_second; /* of training alone, in all runs that had a part in it */
+    double data_seconds; /* of these, how long a step waited for its pictures: they are prepared
+                          * in a thread of their own, and 0 is what to expect */
     size_t activation_bytes;
 };
 
@@ -88,17 +97,16 @@ struct seki_trainer_hooks {
     /* After each epoch, before its checkpoint is written: its figures as a record, borrowed. 1 ends
      * the run there, -1 with an error. */
     int (*epoch)(void *context, struct seki_record *record, struct seki_error *error);
+    /* After each step: true ends the run there, once the step is saved. */
+    bool (*stop)(void *context);
 };
-/* One epoch; hooks->progress is called. A loss that is not finite ends training (SEKI_BAD_INPUT,
- * "diverged"). */
-int seki_trainer_epoch(struct seki_trainer *trainer, const struct seki_trainer_hooks *hooks,
-                       struct seki_epoch_report *report, struct seki_error *error);
 /* Its figures as the members of a JSON object; what is not finite is left out. */
 int seki_epoch_report_record(const struct seki_epoch_report *report, struct seki_record *record,
                              struct seki_error *error);
 
-/* All epochs that are left, the checkpoint written to `path` after each. 0: all are done; 1: a hook
- * ended the run. */
+/* All that is left, the checkpoint written to `path` after each epoch and, as settings.save_every
+ * has it, in between. 0: all epochs are done; 1: a hook ended the run. A loss that is not finite
+ * ends it with SEKI_BAD_INPUT, "diverged". */
 int seki_trainer_run(struct seki_trainer *trainer, const char *path,
                      const struct seki_trainer_hooks *hooks, struct seki_error *error);
 /* Pictures that seki_trainer_run has yet to train on. */
@@ -108,7 +116,8 @@ double seki_trainer_images_left(const struct seki_trainer *trainer);
 int seki_trainer_test(struct seki_trainer *trainer, double *accuracy, double *loss,
                       struct seki_error *error);
 
-/* Whole or not at all. Until the last epoch the momenta are in the file too. */
+/* Whole or not at all. Until the last epoch the momenta are in the file too, and within an epoch
+ * its sums so far. Nothing is allocated for the numbers themselves. */
 int seki_trainer_save(struct seki_trainer *trainer, const char *path, struct seki_error *error);
 /* Goes on from a file of the same settings (else SEKI_BAD_USE, "resume", the first difference
  * named). 0: no such file. 1: read. */
@@ -119,8 +128,10 @@ int seki_trainer_resume(struct seki_trainer *trainer, const char *path, struct s
 /*
  * A file of named tensors (huggingface safetensors format: header length, JSON header, bytes) and a
  * map of strings. Everything about it is checked when it is opened: that each tensor lies within
- * the file, that none overlap, that no byte is left over, that floats are finite. SEKI_BAD_INPUT
- * ("checkpoint") names the tensor.
+ * the file, that none overlap, that no byte is left over, that floats are finite; and the
+ * checksums, where it has them, as seki's own files do: `crc32`, the JSON object {name: CRC-32 of
+ * the tensor's bytes, 8 hex digits}, and `settings_crc32`, the same of all other strings as one
+ * compact JSON object with sorted keys. SEKI_BAD_INPUT ("checkpoint") names the tensor.
  */
 struct seki_checkpoint;
 struct seki_checkpoint *seki_checkpoint_open(const char *path, struct seki_error *error);

@@ -12,11 +12,18 @@ struct setting {
     char key[32];
     char value[SEKI_GENOTYPE_TEXT];
 };
-#define SETTING_COUNT 24
-/* Fills settings[SETTING_COUNT]; returns how many. */
+#define SETTING_COUNT 32
+/* `format` printed under that key, as the next one. */
+void seki_setting_put(struct setting **next, const char *key, const char *format, ...)
+    SEKI_PRINTF(3, 4);
+/* Fills out[SETTING_COUNT]; returns how many, which leaves STATE_COUNT free. */
+#define STATE_COUNT 8
 int seki_settings_text(const struct seki_training_settings *settings,
                        const struct seki_network_config *config,
                        const struct seki_normalisation *normalisation, struct setting *out);
+/* `count` finite numbers separated by commas, nothing else. */
+int seki_settings_numbers(const struct seki_checkpoint *checkpoint, const char *key, double *values,
+                          int count, struct seki_error *error);
 /* Network config and normalisation from a checkpoint's strings. */
 int seki_settings_config(const struct seki_checkpoint *checkpoint,
                          struct seki_network_config *config, struct seki_error *error);
@@ -51,6 +58,7 @@ struct tensor_out {
     const void *data;
     size_t count;
 };
+/* With a checksum of each tensor and one of the settings. */
 int seki_safetensors_write(const char *path, const struct tensor_out *tensors, int count,
                            const struct setting *settings, int setting_count,
                            struct seki_error *error);
@@ -89,7 +97,68 @@ int seki_batches_score(struct batches *batches, struct seki_network *network,
 int seki_batches_evaluate(struct batches *batches, struct seki_network *network,
                           enum seki_mode mode, struct seki_score *score, struct seki_error *error);
 
-/* ---- trainer.c, state.c ------------------------------------------------------------------- */
+/* ---- prefetch.c: batches made ready by a thread of their own ------------------------------ */
+
+struct batch_memory {
+    int images;
+    float *pictures;
+    int32_t *labels;
+};
+/* Fills the memory with batch `number`: 1; 0: there is none of that number; -1 with *error. Runs in
+ * the thread, in the order of the numbers. */
+typedef int (*seki_prefetch_fill)(void *context, long number, struct batch_memory *batch,
+                                  struct seki_error *error);
+struct seki_prefetch;
+/* Memory for two batches of so many images, `picture` floats each. */
+struct seki_prefetch *seki_prefetch_open(int images, size_t picture, seki_prefetch_fill fill,
+                                         void *context, struct seki_error *error);
+/* Starts the thread, with that batch; one that runs is stopped before. */
+int seki_prefetch_start(struct seki_prefetch *prefetch, long number, struct seki_error *error);
+bool seki_prefetch_running(const struct seki_prefetch *prefetch);
+/* The next batch, valid until the next call. 1: *batch is set; 0: there is no more; -1: the batch
+ * failed, *error is what fill said. The seconds that were spent waiting are added to *waited. */
+int seki_prefetch_next(struct seki_prefetch *prefetch, const struct batch_memory **batch,
+                       double *waited, struct seki_error *error);
+/* Ends the thread, which finishes the batch that it is at. */
+void seki_prefetch_stop(struct seki_prefetch *prefetch);
+void seki_prefetch_close(struct seki_prefetch *prefetch);
+
+/* ---- sampler.c: a step's batch from its number ------------------------------------------- */
+
+/* The first `count` pictures of the training split, in another order in each epoch. */
+struct sampler {
+    const struct seki_dataset *dataset;
+    const struct seki_normalisation *normalisation;
+    const struct seki_augmentation *augmentation;
+    uint64_t seed;
+    long count, epochs;
+    int batch;
+    uint32_t *order; /* of epoch `shuffled` */
+    long shuffled;
+};
+/* All but the last two members are set before. */
+int seki_sampler_open(struct sampler *sampler, struct seki_error *error);
+void seki_sampler_close(struct sampler *sampler);
+/* Steps of an epoch, and the images of one. */
+long seki_sampler_steps(const struct sampler *sampler);
+int seki_sampler_images(const struct sampler *sampler, long step);
+/* A seki_prefetch_fill; `number` counts the steps from the first epoch on. */
+int seki_sampler_fill(void *context, long number, struct batch_memory *batch,
+                      struct seki_error *error);
+
+/* ---- trainer.c ---------------------------------------------------------------------------- */
+
+/* Over the steps of an epoch that are done. */
+struct sums {
+    double loss, correct, norm;
+    double seconds, data_seconds;
+};
+
+/* Host copies of what a checkpoint holds: parameters, statistics, momenta, one after the other. */
+struct copies {
+    size_t parameters, statistics; /* floats */
+    float *data;
+};
 
 struct seki_trainer {
     struct seki_training_settings settings;
@@ -97,13 +166,33 @@ struct seki_trainer {
     struct seki_network *network;
     struct seki_optimiser *optimiser;
     struct seki_normalisation normalisation;
-    struct batches train; /* its indices hold one epoch's order */
+    struct sampler sampler; /* the prefetch thread's while it runs */
+    struct seki_prefetch *prefetch;
     struct batches valid;
-    uint32_t *order;
+    struct copies copies; /* made at the beginning: a save in the tenth hour lacks no memory */
     int epochs_done;
+    long steps_done; /* of the epoch after them; all of them: validation is what is left of it */
+    struct sums sums;
     long images_done; /* in this run */
 };
 
-long seki_trainer_steps(const struct seki_trainer *trainer); /* an epoch */
+/* Validated after each supernet epoch. */
+#define VALID_GENOTYPES 10
+
+/* Independent random streams of one seed: the number of a purpose's `number`-th. */
+uint64_t seki_stream(const char *purpose, uint64_t number);
+
+/* ---- epoch.c ------------------------------------------------------------------------------ */
+
+/* The next step of the epoch. A loss that is not finite ends training (SEKI_BAD_INPUT,
+ * "diverged"). */
+int seki_trainer_step(struct seki_trainer *trainer, struct seki_error *error);
+/* After its last step: validates, fills the report, and goes on to the next epoch. */
+int seki_trainer_end_epoch(struct seki_trainer *trainer, struct seki_epoch_report *report,
+                           struct seki_error *error);
+
+/* ---- state.c ------------------------------------------------------------------------------ */
+
+int seki_copies_open(struct seki_trainer *trainer, struct seki_error *error);
 
 #endif

@@ -22,6 +22,7 @@ void training_options_apply(const struct training_options *o,
     struct seki_recipe *recipe = &settings->recipe;
     settings->images = o->images;
     settings->seed = o->seed;
+    settings->save_every = o->save_every;
     if (o->channels_given)
         settings->channels = (int)o->channels;
     if (o->layers_given)

@@ -12,7 +12,7 @@
 struct training_options {
     const char *data, *output, *backend;
     long channels, layers, images, threads;
-    long epochs, batch;
+    long epochs, batch, save_every;
     double rate, rate_end, momentum, decay, clip;
     bool resume, quiet;
     uint64_t seed;
@@ -26,9 +26,13 @@ struct training_options {
      NULL,       0,      0,                                                                        \
      NULL},                                                                                        \
         {"output", 'o', SEKI_OPTION_FILE, &(o)->output, "FILE", what, NULL, 0, 0, NULL},           \
+        {"resume",     'r',  SEKI_OPTION_FLAG,                                                     \
+         &(o)->resume, NULL, "go on from FILE, where it exists",                                   \
+         NULL,         0,    0,                                                                    \
+         NULL},                                                                                    \
     {                                                                                              \
-        "resume", 'r', SEKI_OPTION_FLAG, &(o)->resume, NULL,                                       \
-            "go on from FILE, where it exists, after its last whole epoch", NULL, 0, 0, NULL       \
+        "save-every", 0, SEKI_OPTION_INTEGER, &(o)->save_every, "N",                               \
+            "save FILE every N steps of an epoch too, 0 for once a minute", NULL, 0, 1e9, NULL     \
     }
 
 #define TRAINING_OPTIONS_RECIPE(o)                                                                 \

@@ -15,7 +15,7 @@ static int parse(struct options *o, const struct seki_log *log, int argc, char *
     const struct seki_option table[] = {
         {"space", 's', SEKI_OPTION_CHOICE, &o->space, "SPACE", "search space", "darts|nas201", 0, 0,
          NULL},
-        TRAINING_OPTIONS_FILES(t, "the supernet, written after each epoch"),
+        TRAINING_OPTIONS_FILES(t, "the supernet, written after each epoch and in between"),
         {"images", 'n', SEKI_OPTION_INTEGER, &t->images, "N",
          "first N training pictures, 0 for all: half to train, half to score", NULL, 0, 1e9, NULL},
         {.help = "Training (defaults of darts; nas201: 5 cells a stage, weight decay 5e-4)"},
@@ -43,19 +43,20 @@ static int parse(struct options *o, const struct seki_log *log, int argc, char *
     return -1;
 }
 
-static int run(const struct options *o, struct training_session *session, struct seki_error *error)
+static int run(struct training_session *session, const void *context, struct seki_error *error)
 {
+    const struct options *o = context;
     struct seki_training_settings settings = {.supernet = true, .channels = 16};
     if (seki_space_parse(o->space, &settings.space, error) < 0)
         return -1;
     settings.layers = settings.space == SEKI_DARTS ? 8 : 5;
     seki_recipe_supernet(settings.space, &settings.recipe);
     training_options_apply(&o->training, &settings);
-    if (training_session_open(session, &o->training, &settings, error) < 0)
+    if (training_session_open(session, &settings, error) < 0)
         return -1;
     char label[64];
     snprintf(label, sizeof label, "supernet, %d epochs", settings.recipe.epochs);
-    return training_session_run(session, o->training.output, label, error);
+    return training_session_run(session, label, error);
 }
 
 int main(int argc, char **argv)
@@ -64,19 +65,7 @@ int main(int argc, char **argv)
     seki_recipe_supernet(SEKI_DARTS, &recipe);
     struct options o = {"darts", training_options_default(&recipe, 16, 8)};
     struct seki_log log = {"seki-supernet", false};
-    struct seki_error error;
     openmp_waits_briefly();
     int status = parse(&o, &log, argc, argv);
-    if (status >= 0)
-        return status;
-    log.quiet = o.training.quiet;
-    struct training_session session = {.log = &log, .output = seki_output_open(&error)};
-    status = session.output ? run(&o, &session, &error) : -1;
-    training_session_close(&session);
-    if (seki_output_close(session.output, status < 0 ? NULL : &error) < 0)
-        status = -1;
-    if (status >= 0)
-        return 0;
-    seki_log_error(&log, "%s", error.message);
-    return seki_error_status(&error);
+    return status >= 0 ? status : training_session_main(&log, &o.training, run, &o);
 }

@@ -19,7 +19,7 @@ static int parse(struct options *o, const struct seki_log *log, int argc, char *
 {
     struct training_options *t = &o->training;
     const struct seki_option table[] = {
-        TRAINING_OPTIONS_FILES(t, "the network, written after each epoch"),
+        TRAINING_OPTIONS_FILES(t, "the network, written after each epoch and in between"),
         {"images", 'n', SEKI_OPTION_INTEGER, &t->images, "N",
          "first N training pictures, 0 for all", NULL, 0, 1e9, NULL},
         {.help = "Training (defaults of darts; nas201 has its benchmark's, see the man page)"},
@@ -110,20 +110,21 @@ static int run(const struct options *o, struct training_session *session,
         seki_record_set_genotype(record, &genotype, error) < 0)
         return -1;
     settings_of(o, &genotype, &settings);
-    if (training_session_open(session, &o->training, &settings, error) < 0)
+    if (training_session_open(session, &settings, error) < 0)
         return -1;
     char label[64];
     snprintf(label, sizeof label, "network, %d epochs", settings.recipe.epochs);
-    int status = training_session_run(session, o->training.output, label, error);
+    int status = training_session_run(session, label, error);
     if (status != 0)
         return status;
     return finish_record(session, &genotype, settings.recipe.epochs, record, error);
 }
 
 /* The one record of the input. */
-static int run_first(const struct options *o, struct training_session *session,
+static int run_first(struct training_session *session, const void *context,
                      struct seki_error *error)
 {
+    const struct options *o = context;
     struct seki_records *records = seki_records_open(o->operand, o->operands, error);
     if (!records)
         return -1;
@@ -152,19 +153,7 @@ int main(int argc, char **argv)
                         .auxiliary = recipe.auxiliary,
                         .cutout = recipe.augmentation.cutout};
     struct seki_log log = {"seki-train", false};
-    struct seki_error error;
     openmp_waits_briefly();
     int status = parse(&o, &log, argc, argv);
-    if (status >= 0)
-        return status;
-    log.quiet = o.training.quiet;
-    struct training_session session = {.log = &log, .output = seki_output_open(&error)};
-    status = session.output ? run_first(&o, &session, &error) : -1;
-    training_session_close(&session);
-    if (seki_output_close(session.output, status < 0 ? NULL : &error) < 0)
-        status = -1;
-    if (status >= 0)
-        return 0;
-    seki_log_error(&log, "%s", error.message);
-    return seki_error_status(&error);
+    return status >= 0 ? status : training_session_main(&log, &o.training, run_first, &o);
 }
