@@ -78,7 +78,7 @@ kill_at() {
 # What a run made, with the times that it took left out.
 results() { # RUN
     (cd "$1" && for file in settings proposals.jsonl candidates.jsonl repository.jsonl supernet.jsonl; do
-        [ ! -e "$file" ] || sed -E 's/"(images_per_)?seconds?": [0-9.e+-]+/"\1seconds": T/g' "$file"
+        [ ! -e "$file" ] || sed -E 's/"((images_per|data)_)?seconds?": [0-9.e+-]+/"\1seconds": T/g' "$file"
     done)
 }
 

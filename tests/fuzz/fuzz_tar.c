@@ -51,7 +51,7 @@ static void read_as_cifar(const uint8_t *bytes, size_t length)
     if (seki_cifar_read_archive(&memory.source, splits, &error) == 0)
         for (int split = 0; split < 2; split++)
             for (long i = 0; i < splits[split].count; i++)
-                require(splits[split].labels[i] < splits[split].classes);
+                require(seki_pictures_label(&splits[split], i) < splits[split].classes);
     else
         require(error.kind == SEKI_BAD_INPUT && error.message[0] != '\0');
     seki_pictures_free(&splits[SEKI_TRAIN_SPLIT]);

@@ -191,7 +191,8 @@ static inline const float *reference_row(const struct reference *r, const char *
     struct seki_error error;
     const float *values;
 
-    snprintf(entry.name, sizeof entry.name, "%s", name);
+    assert_true(strlen(name) < sizeof entry.name);
+    memcpy(entry.name, name, strlen(name) + 1);
     values = seki_checkpoint_floats(r->file, prefix, &entry, &error);
     if (values == NULL)
         fail_msg("%s: %s", r->who, error.message);
