@@ -23,4 +23,12 @@ int seki_sliding_size(int size, int kernel, int stride, int padding, int dilatio
 const struct seki_parameter *seki_block_parameter(const struct seki_block_info *info,
                                                   enum seki_parameter_role role, int repeat);
 
+/* The largest of logits on the host: of equals the first; NaN wins over numbers, as in
+ * torch.argmax.
+ */
+int seki_largest(const float *values, int count);
+
+/* -1 (SEKI_BAD_INPUT, "label"): a label on the host that is no class. */
+int seki_check_labels(const struct seki_loss_call *call, struct seki_error *error);
+
 #endif

@@ -6,27 +6,6 @@
 
 #include <math.h>
 
-/* Of equals the first; NaN wins over numbers, as in torch.argmax. */
-static int largest(const float *values, int count)
-{
-    int best = 0;
-
-    for (int i = 1; i < count && !isnan(values[best]); i++)
-        if (values[i] > values[best] || isnan(values[i]))
-            best = i;
-    return best;
-}
-
-static int check_labels(const struct seki_loss_call *call, struct seki_error *error)
-{
-    for (int n = 0; n < call->images; n++)
-        if (call->labels[n] < 0 || call->labels[n] >= call->classes)
-            return seki_fail(error, SEKI_BAD_INPUT, "label",
-                             "picture %d of the batch has label %d, expected 0 to %d", n,
-                             (int)call->labels[n], call->classes - 1);
-    return 0;
-}
-
 int seki_cpu_loss(struct seki_backend *backend, struct seki_loss_call *call,
                   struct seki_error *error)
 {
@@ -35,13 +14,13 @@ int seki_cpu_loss(struct seki_backend *backend, struct seki_loss_call *call,
     const double factor = (double)call->weight / (double)call->images;
 
     (void)backend;
-    if (check_labels(call, error) < 0)
+    if (seki_check_labels(call, error) < 0)
         return -1;
     call->loss = 0;
     call->correct = 0;
     for (size_t n = 0; n < (size_t)call->images; n++) {
         const float *values = logits.data + n * logits.stride;
-        const int label = call->labels[n], best = largest(values, call->classes);
+        const int label = call->labels[n], best = seki_largest(values, call->classes);
         double sum = 0;
 
         for (int k = 0; k < call->classes; k++)

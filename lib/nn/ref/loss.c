@@ -5,35 +5,14 @@
 
 #include <math.h>
 
-/* Of equals the first; NaN wins over numbers, as in torch.argmax. */
-static int largest(const float *values, int count)
-{
-    int best = 0;
-
-    for (int i = 1; i < count && !isnan(values[best]); i++)
-        if (values[i] > values[best] || isnan(values[i]))
-            best = i;
-    return best;
-}
-
 /* log(sum(exp(values))), shifted by the largest so that nothing overflows. */
 static double log_sum_exp(const float *values, int count)
 {
-    double top = values[largest(values, count)], sum = exp(values[0] - top);
+    double top = values[seki_largest(values, count)], sum = exp(values[0] - top);
 
     for (int i = 1; i < count; i++)
         sum += exp(values[i] - top);
     return top + log(sum);
-}
-
-static int check_labels(const struct seki_loss_call *call, struct seki_error *error)
-{
-    for (int n = 0; n < call->images; n++)
-        if (call->labels[n] < 0 || call->labels[n] >= call->classes)
-            return seki_fail(error, SEKI_BAD_INPUT, "label",
-                             "picture %d of the batch has label %d, expected 0 to %d", n,
-                             (int)call->labels[n], call->classes - 1);
-    return 0;
 }
 
 int seki_ref_loss(struct seki_backend *backend, struct seki_loss_call *call,
@@ -42,7 +21,7 @@ int seki_ref_loss(struct seki_backend *backend, struct seki_loss_call *call,
     struct ref_tensor logits = seki_ref_from_window(&call->logits, call->images);
 
     (void)backend;
-    if (check_labels(call, error) < 0)
+    if (seki_check_labels(call, error) < 0)
         return -1;
     call->loss = 0.0;
     call->correct = 0;
@@ -51,7 +30,7 @@ int seki_ref_loss(struct seki_backend *backend, struct seki_loss_call *call,
         double normaliser = log_sum_exp(values, call->classes);
 
         call->loss += normaliser - values[call->labels[n]];
-        call->correct += largest(values, call->classes) == call->labels[n];
+        call->correct += seki_largest(values, call->classes) == call->labels[n];
         if (call->dlogits.data == NULL)
             continue;
         struct ref_tensor dlogits = seki_ref_from_window(&call->dlogits, call->images);
