@@ -8,7 +8,8 @@
 /* A record between its reading and its writing. */
 struct candidate {
     struct seki_record *record;
-    char *place; /* FILE:LINE; NULL: the record is the stream's own, the last that it read */
+    struct seki_record *copy; /* it, where it is our own; NULL: it is the stream's, the last read */
+    char *place;              /* a copy's FILE:LINE */
 };
 
 struct stream {
@@ -32,17 +33,17 @@ static int keep(struct stream *stream, struct seki_record *record, struct seki_e
     *candidate = (struct candidate){.record = record};
     if (stream->evaluator->kind->group == 1)
         return 0;
-    candidate->record = seki_record_copy(record, error);
+    candidate->record = candidate->copy = seki_record_copy(record, error);
     candidate->place = strdup(seki_records_place(stream->records));
-    if (candidate->record && !candidate->place)
+    if (candidate->copy && !candidate->place)
         seki_fail(error, SEKI_NO_RESOURCE, "memory", "out of memory");
-    return candidate->record && candidate->place ? 0 : -1;
+    return candidate->copy && candidate->place ? 0 : -1;
 }
 
 static void free_group(struct stream *stream)
 {
-    for (int i = 0; i < stream->count && stream->evaluator->kind->group > 1; i++) {
-        seki_record_free(stream->group[i].record);
+    for (int i = 0; i < stream->count; i++) {
+        seki_record_free(stream->group[i].copy);
         free(stream->group[i].place);
     }
     stream->count = 0;

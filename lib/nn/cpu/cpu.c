@@ -37,7 +37,7 @@ const struct cpu_kernels *seki_cpu_kernels(void)
 {
     size_t best = 0;
 
-    while (!runs(sets[best]))
+    while (best + 1 < sizeof(sets) / sizeof(sets[0]) && !runs(sets[best]))
         best++;
     return sets[best];
 }
@@ -108,10 +108,10 @@ static struct seki_backend *open_with(const struct seki_backend_ops *ops,
 #define TABLE(variable, text, set)                                                                 \
     static struct seki_backend *variable##_open(int threads, struct seki_error *error)             \
     {                                                                                              \
-        return open_with(&variable, set, threads, error);                                          \
+        return open_with(&(variable), set, threads, error);                                        \
     }                                                                                              \
     const struct seki_backend_ops variable = {                                                     \
-        .name = text,                                                                              \
+        .name = (text),                                                                            \
         .open = variable##_open,                                                                   \
         .close = cpu_close,                                                                        \
         .memory = seki_cpu_memory,                                                                 \
