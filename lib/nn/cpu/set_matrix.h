@@ -56,7 +56,7 @@ V(product_tile)(const float *a, size_t a_stride, const float *b, size_t b_stride
                 UNROLL(3)
                 for (int v = 0; v < NV; v++)
                     row[v] = V(load)(b + (i + (size_t)s) * b_stride + v * LANES);
-                UNROLL(8)
+                UNROLL(16)
                 for (int r = 0; r < R; r++)
                     UNROLL(3)
                 for (int v = 0; v < NV; v++)
@@ -65,14 +65,14 @@ V(product_tile)(const float *a, size_t a_stride, const float *b, size_t b_stride
             }
         }
         for (; i < k; i++)
-            UNROLL(8)
+            UNROLL(16)
         for (int r = 0; r < R; r++)
             UNROLL(3)
         for (int v = 0; v < NV; v++)
             sum[r * NV + v] +=
                 V(load)(b + i * b_stride + v * LANES) * from[(size_t)r * a_stride + i];
     }
-    UNROLL(8)
+    UNROLL(16)
     for (int r = 0; r < R; r++)
         UNROLL(3)
     for (int v = 0; v < NV; v++) {
@@ -96,6 +96,8 @@ V(product_columns)(const float *a, size_t a_stride, const float *b, size_t b_str
 {
     int r = 0;
 
+    if (NV == 1)
+        PRODUCT_ROWS(2 * MATRIX_TILE, NV);
     PRODUCT_ROWS(MATRIX_TILE, NV);
     PRODUCT_ROWS(2, NV);
     PRODUCT_ROWS(1, NV);
