@@ -84,8 +84,10 @@ static int open_network(struct seki_trainer *trainer, struct seki_backend *backe
     if (settings->supernet &&
         seki_network_prepare(trainer->network, trainer->valid.batch, SEKI_MODE_SCORE, error) < 0)
         return -1;
-    if (seki_network_prepare(trainer->network, last, SEKI_MODE_TRAIN, error) < 0 ||
-        seki_network_prepare(trainer->network, settings->recipe.batch, SEKI_MODE_TRAIN, error) < 0)
+    /* The larger first: memory is taken once. */
+    if (seki_network_prepare(trainer->network, settings->recipe.batch, SEKI_MODE_TRAIN, error) <
+            0 ||
+        seki_network_prepare(trainer->network, last, SEKI_MODE_TRAIN, error) < 0)
         return -1;
     trainer->optimiser = seki_optimiser_open(trainer->network, error);
     return trainer->optimiser ? seki_copies_open(trainer, error) : -1;

@@ -385,9 +385,34 @@ static void test_sgd_is_that_of_pytorch(void **state)
     on_every_backend(check_sgd);
 }
 
+static void test_cpu_refuses_a_maximum_over_too_much(void **state)
+{
+    struct seki_backend *backend = open_backend("cpu");
+    struct seki_block_spec spec = {.kind = SEKI_BLOCK_MAX_POOL,
+                                   .in = {1, 4, 80, 80},
+                                   .out_channels = 4,
+                                   .kernel_height = 64,
+                                   .kernel_width = 64,
+                                   .stride_height = 1,
+                                   .stride_width = 1,
+                                   .dilation = 1,
+                                   .repeats = 1};
+    struct seki_error error;
+    struct seki_block *block = backend->ops->block_open(backend, &spec, &error);
+
+    (void)state;
+    assert_non_null(block);
+    backend->ops->block_close(block);
+    spec.kernel_height = 65;
+    assert_null(backend->ops->block_open(backend, &spec, &error));
+    assert_string_equal(error.code, "backend");
+    seki_backend_close(backend);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_cpu_refuses_a_maximum_over_too_much),
         cmocka_unit_test(test_open_names_the_backends_there_are),
         cmocka_unit_test(test_memory_is_zeroed_and_aligned),
         cmocka_unit_test(test_tensors_read_back_as_written),

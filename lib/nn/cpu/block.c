@@ -31,10 +31,10 @@ static const struct cpu_block_ops *ops_of(const struct seki_block_spec *spec)
 
 static int check_able(const struct seki_block_spec *spec, struct seki_error *error)
 {
-    if (spec->kind == SEKI_BLOCK_SEPARABLE &&
+    if (spec->kind == SEKI_BLOCK_MAX_POOL &&
         (spec->kernel_height > SEKI_CPU_MAX_KERNEL || spec->kernel_width > SEKI_CPU_MAX_KERNEL))
         return seki_fail(error, SEKI_BAD_USE, "backend",
-                         "cpu: a depthwise kernel of %d x %d is too large, at most %d x %d can be "
+                         "cpu: a maximum over %d x %d is too large, at most %d x %d can be "
                          "computed",
                          spec->kernel_height, spec->kernel_width, SEKI_CPU_MAX_KERNEL,
                          SEKI_CPU_MAX_KERNEL);

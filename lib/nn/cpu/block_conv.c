@@ -1,7 +1,6 @@
 /*
  * block_conv.c - CONV: [ReLU] → convolution → [BN] → [ReLU]. oneDNN's convolution stands between a
- * dense input and a dense output; an input that is dense already and needs no ReLU is read where it
- * is.
+ * dense input and a dense output; an input that needs no ReLU is read where it is.
  */
 #include "nn/cpu/cpu_internal.h"
 
@@ -103,7 +102,7 @@ static const float *dense_input(const struct seki_block *block, const struct sek
     struct cpu_map map = input_map(block, call);
 
     map.x = seki_cpu_view(&call->x, call->images);
-    if (!block->spec.relu_first && map.x.stride == (size_t)block->in_channels)
+    if (!block->spec.relu_first)
         return map.x.data;
     map.y = cpu_dense(room, block->in_channels);
     map.relu = block->spec.relu_first;
@@ -118,8 +117,7 @@ static int forward(struct seki_block *block, const struct cpu_plan *plan,
     struct pieces p = take(block, plan, &saved, &scratch);
     const struct cpu_kernels *kernels = block->backend->kernels;
     const struct cpu_view y = seki_cpu_view(&call->y, call->images);
-    const bool direct = !output_is_kept(block) && !call->add_y && call->keep == NULL &&
-                        y.stride == (size_t)block->spec.out_channels;
+    const bool direct = !output_is_kept(block) && !call->add_y && call->keep == NULL;
 
     if (seki_cpu_convolution_forward(block->backend, plan->convolutions[0],
                                      dense_input(block, call, p.x),
@@ -161,7 +159,7 @@ static const float *output_gradient(const struct seki_block *block,
         seki_cpu_norm_backward(block->backend, &norm, &parameters, &p->state, p->norm);
         return p->dz;
     }
-    if (!block->spec.relu_last && call->keep == NULL && dy.stride == (size_t)channels)
+    if (!block->spec.relu_last && call->keep == NULL)
         return dy.data;
     struct cpu_map map = output_map(block, call);
     map.x = dy;
@@ -178,8 +176,7 @@ static int input_gradient(struct seki_block *block, const struct cpu_plan *plan,
 {
     struct cpu_map map = input_map(block, call);
     const struct cpu_view dx = seki_cpu_view(&call->dx, call->images);
-    const bool direct =
-        !block->spec.relu_first && !call->add_dx && dx.stride == (size_t)block->in_channels;
+    const bool direct = !block->spec.relu_first && !call->add_dx;
 
     if (seki_cpu_convolution_dx(block->backend, plan->convolutions[0], dz,
                                 seki_cpu_parameter(block, call, SEKI_WEIGHT, 0),

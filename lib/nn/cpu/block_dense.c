@@ -64,12 +64,8 @@ static int forward(struct seki_block *block, const struct cpu_plan *plan,
     p.dense.norm = &p.norm;
     p.dense.x = seki_cpu_view(&call->x, call->images);
     seki_cpu_dense_pack(&p.dense, seki_cpu_parameter(block, call, SEKI_WEIGHT, 0));
-    seki_cpu_norm_start(backend, &p.norm, &parameters, call->mode, &p.state, p.scratch);
-    seki_cpu_parallel(backend, backend->kernels->dense, &p.dense);
-    if (p.norm.known)
-        return 0;
-    seki_cpu_norm_finish(backend, &p.norm, &parameters, call->mode, &p.state);
-    seki_cpu_parallel(backend, backend->kernels->normalise, &p.norm);
+    seki_cpu_norm_forward(backend, &p.norm, &parameters, call->mode, &p.state, p.scratch,
+                          backend->kernels->dense, &p.dense);
     return 0;
 }
 

@@ -61,12 +61,8 @@ static int forward(struct seki_block *block, const struct cpu_plan *plan,
     p.pointwise.norm = &p.norm;
     p.pointwise.x = seki_cpu_view(&call->x, call->images);
     seki_cpu_pointwise_pack(backend, &p.pointwise, seki_cpu_parameter(block, call, SEKI_WEIGHT, 0));
-    seki_cpu_norm_start(backend, &p.norm, &parameters, call->mode, &p.state, p.scratch);
-    seki_cpu_parallel(backend, backend->kernels->pointwise, &p.pointwise);
-    if (p.norm.known)
-        return 0;
-    seki_cpu_norm_finish(backend, &p.norm, &parameters, call->mode, &p.state);
-    seki_cpu_parallel(backend, backend->kernels->normalise, &p.norm);
+    seki_cpu_norm_forward(backend, &p.norm, &parameters, call->mode, &p.state, p.scratch,
+                          backend->kernels->pointwise, &p.pointwise);
     return 0;
 }
 

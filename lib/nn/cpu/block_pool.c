@@ -21,7 +21,7 @@ static size_t workspace_bytes(const struct cpu_pool *pool, bool train, bool norm
 
     if (train && pool->maximum && vectors < 3 * out * (size_t)pool->kernel_height)
         vectors = 3 * out * (size_t)pool->kernel_height;
-    return (vectors * SEKI_CPU_LANES + (train && norm ? image : 0)) * sizeof(float) + 512;
+    return (vectors * SEKI_CPU_LANES + (train && norm ? image : 0)) * sizeof(float) + CPU_APART;
 }
 
 static struct pieces take(const struct seki_block *block, const struct cpu_plan *plan,
@@ -89,12 +89,8 @@ static int forward(struct seki_block *block, const struct cpu_plan *plan,
     p.norm.add = call->add_y;
     p.pool.norm = &p.norm;
     p.pool.y = p.norm.z;
-    seki_cpu_norm_start(backend, &p.norm, &parameters, call->mode, &p.state, p.scratch);
-    seki_cpu_parallel(backend, backend->kernels->pool, &p.pool);
-    if (p.norm.known)
-        return 0;
-    seki_cpu_norm_finish(backend, &p.norm, &parameters, call->mode, &p.state);
-    seki_cpu_parallel(backend, backend->kernels->normalise, &p.norm);
+    seki_cpu_norm_forward(backend, &p.norm, &parameters, call->mode, &p.state, p.scratch,
+                          backend->kernels->pool, &p.pool);
     return 0;
 }
 

@@ -92,12 +92,8 @@ static void forward_half(struct seki_block *block, const struct seki_block_call 
     half->pointwise.norm = &half->norm;
     half->pointwise.x = seki_cpu_view(&call->x, call->images);
     seki_cpu_pointwise_pack(backend, &half->pointwise, weights_of(block, call, odd));
-    seki_cpu_norm_start(backend, &half->norm, &parameters, call->mode, &half->state, half->scratch);
-    seki_cpu_parallel(backend, backend->kernels->pointwise, &half->pointwise);
-    if (half->norm.known)
-        return;
-    seki_cpu_norm_finish(backend, &half->norm, &parameters, call->mode, &half->state);
-    seki_cpu_parallel(backend, backend->kernels->normalise, &half->norm);
+    seki_cpu_norm_forward(backend, &half->norm, &parameters, call->mode, &half->state,
+                          half->scratch, backend->kernels->pointwise, &half->pointwise);
 }
 
 static int forward(struct seki_block *block, const struct cpu_plan *plan,

@@ -133,28 +133,20 @@ static int forward(struct seki_block *block, const struct cpu_plan *plan,
         struct stage *stage = &p.stages[i];
         const struct cpu_norm_parameters parameters = seki_cpu_norm_parameters(block, call, i, 0);
         const struct cpu_separable separable = {&stage->depthwise, &stage->pointwise};
-        const bool last = i == block->spec.repeats - 1;
 
         connect(block, call, &p, i);
         seki_cpu_depthwise_weights(&stage->depthwise,
                                    seki_cpu_parameter(block, call, SEKI_DEPTHWISE, i), false);
         seki_cpu_pointwise_pack(backend, &stage->pointwise,
                                 seki_cpu_parameter(block, call, SEKI_WEIGHT, i));
-        seki_cpu_norm_start(backend, &stage->norm, &parameters, call->mode, &stage->state,
-                            stage->scratch);
-        if (last) {
+        /* The second depthwise convolution normalises what the first repeat leaves. */
+        if (i == block->spec.repeats - 1) {
             stage->norm.y = seki_cpu_view(&call->y, call->images);
             stage->norm.keep = call->keep;
             stage->norm.add = call->add_y;
-        } else {
-            /* The second depthwise convolution normalises, whoever knows the statistics. */
-            stage->norm.known = false;
         }
-        seki_cpu_parallel(backend, backend->kernels->separable, &separable);
-        if (call->mode != SEKI_MODE_INFER)
-            seki_cpu_norm_finish(backend, &stage->norm, &parameters, call->mode, &stage->state);
-        if (last && !stage->norm.known)
-            seki_cpu_parallel(backend, backend->kernels->normalise, &stage->norm);
+        seki_cpu_norm_forward(backend, &stage->norm, &parameters, call->mode, &stage->state,
+                              stage->scratch, backend->kernels->separable, &separable);
     }
     return 0;
 }

@@ -57,6 +57,10 @@ int seki_cpu_write(struct seki_backend *backend, void *memory, const void *host,
 int seki_cpu_read(struct seki_backend *backend, void *host, const void *memory, size_t bytes,
                   struct seki_error *error);
 
+/* Bytes between what two threads write. Neighbouring lines are fetched in pairs, so sums of two
+ * threads that lie side by side slow each other down even where no line is shared. */
+#define CPU_APART 512
+
 /* Gives out pieces of a piece of memory, 64-byte aligned; with base NULL it only counts, so that
  * one function says both how much is needed and where it lies. */
 struct cpu_arena {
@@ -238,15 +242,14 @@ void *seki_cpu_norm_scratch(struct cpu_arena *arena, const struct cpu_backend *b
 /* Points norm at its coefficients and its room for sums; channels must be set. */
 void seki_cpu_norm_attach(const struct cpu_backend *backend, struct cpu_norm *norm,
                           const struct cpu_norm_state *state, void *scratch);
-/* The coefficients of a forward in two halves: before and after somebody has summed the moments of
- * z. From running statistics they are `known` after the first. */
-void seki_cpu_norm_start(const struct cpu_backend *backend, struct cpu_norm *norm,
-                         const struct cpu_norm_parameters *parameters, enum seki_mode mode,
-                         const struct cpu_norm_state *state, void *scratch);
-void seki_cpu_norm_finish(const struct cpu_backend *backend, const struct cpu_norm *norm,
-                          const struct cpu_norm_parameters *parameters, enum seki_mode mode,
-                          const struct cpu_norm_state *state);
-/* Both, summing what stands in norm->z. */
+/* A forward of what ends in a normalisation: the kernel, which writes z and sums its moments, the
+ * coefficients, and y if it is wanted. From running statistics the coefficients are `known` before
+ * the kernel, which then writes y itself. `work` points at norm. */
+void seki_cpu_norm_forward(const struct cpu_backend *backend, struct cpu_norm *norm,
+                           const struct cpu_norm_parameters *parameters, enum seki_mode mode,
+                           const struct cpu_norm_state *state, void *scratch, cpu_kernel *kernel,
+                           const void *work);
+/* The coefficients alone, for what stands in norm->z. */
 void seki_cpu_norm_coefficients(const struct cpu_backend *backend, struct cpu_norm *norm,
                                 const struct cpu_norm_parameters *parameters, enum seki_mode mode,
                                 const struct cpu_norm_state *state, void *scratch);

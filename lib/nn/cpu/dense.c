@@ -4,9 +4,6 @@
  */
 #include "nn/cpu/cpu_internal.h"
 
-/* 512 bytes between threads: see sums_stride in normalisation.c. */
-#define APART 512
-
 static size_t taps_of(const struct cpu_dense *d)
 {
     return (size_t)d->kernel_height * (size_t)d->kernel_width;
@@ -25,7 +22,7 @@ static size_t workspace_floats(const struct cpu_dense *d, bool train)
                       (size_t)(d->out_width + 2 * (d->kernel_width - 1 - d->padding_width)) *
                       cpu_panel(d->out_channels);
 
-    return cpu_panel((int)x) + cpu_dense_tile(d) + (train ? dz + weight_floats(d) : 0);
+    return cpu_whole_vectors(x) + cpu_dense_tile(d) + (train ? dz + weight_floats(d) : 0);
 }
 
 void seki_cpu_dense_take(struct cpu_arena *arena, const struct cpu_backend *backend, bool train,
@@ -33,14 +30,14 @@ void seki_cpu_dense_take(struct cpu_arena *arena, const struct cpu_backend *back
 {
     const size_t parts = (size_t)backend->base.threads, weights = weight_floats(d);
 
-    d->workspace_bytes = (workspace_floats(d, train) * sizeof(float) + 63) / 64 * 64 + APART;
+    d->workspace_bytes = (workspace_floats(d, train) * sizeof(float) + 63) / 64 * 64 + CPU_APART;
     d->workspace = seki_cpu_take(arena, parts * d->workspace_bytes);
     d->weights = seki_cpu_take_floats(arena, weights);
     if (!train)
         return;
     d->back_weights = seki_cpu_take_floats(arena, taps_of(d) * (size_t)d->out_channels *
                                                       cpu_panel(d->in_channels));
-    d->sums_stride = weights + APART / sizeof(double);
+    d->sums_stride = weights + CPU_APART / sizeof(double);
     d->sums = seki_cpu_take(arena, parts * d->sums_stride * sizeof(double));
 }
 

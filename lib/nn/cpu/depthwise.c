@@ -28,12 +28,11 @@ void seki_cpu_depthwise_take(struct cpu_arena *arena, const struct cpu_backend *
     const size_t taps = (size_t)d->kernel_height * (size_t)d->kernel_width;
     const size_t weights = taps * cpu_panel(d->channels);
 
-    /* 512 bytes between threads: see sums_stride in normalisation.c. */
-    d->workspace_bytes = (workspace_floats(d, train) * sizeof(float) + 63) / 64 * 64 + 512;
+    d->workspace_bytes = (workspace_floats(d, train) * sizeof(float) + 63) / 64 * 64 + CPU_APART;
     d->workspace = seki_cpu_take(arena, parts * d->workspace_bytes);
     d->weights = seki_cpu_take_floats(arena, weights);
     d->flipped = seki_cpu_take_floats(arena, weights);
-    d->sums_stride = weights + 64;
+    d->sums_stride = weights + CPU_APART / sizeof(double);
     if (train)
         d->sums = seki_cpu_take(arena, parts * d->sums_stride * sizeof(double));
 }

@@ -17,7 +17,7 @@
 #define SEKI_CPU_LANES 16
 /* Pixels of a row that the depthwise kernels compute at a time. */
 #define SEKI_CPU_TILE 8
-/* The longest side of a depthwise kernel. */
+/* The longest side of a maximum pooling's kernel. */
 #define SEKI_CPU_MAX_KERNEL 64
 
 /* A range of channels in all pixels of a tensor: pixel p's begin at data[p * stride]. Where a
@@ -47,7 +47,8 @@ struct cpu_norm {
     const float *keep;
     const float *mean, *scale, *shift;
     bool relu, add;
-    bool known; /* mean, scale, shift are, before z is: z need not be stored */
+    bool known; /* mean, scale, shift are, before z is: only z or, where it is wanted, y is written
+                 */
     /* backward, in two steps: sums over pixels of g and of g * (z - mean), where g is keep[n] * dy
      * (0 where ReLU was shut), then dz (+)= scale * g - offset - (z - mean) * slope */
     struct cpu_view dy, dz;
@@ -207,10 +208,15 @@ static inline size_t cpu_first(size_t count, int part, int parts)
     return each * i + (i < rest ? i : rest);
 }
 
+static inline size_t cpu_whole_vectors(size_t floats)
+{
+    return (floats + SEKI_CPU_LANES - 1) / SEKI_CPU_LANES * SEKI_CPU_LANES;
+}
+
 /* Columns of a panel: so many channels, rounded up to whole vectors of the widest set. */
 static inline size_t cpu_panel(int channels)
 {
-    return ((size_t)channels + SEKI_CPU_LANES - 1) / SEKI_CPU_LANES * SEKI_CPU_LANES;
+    return cpu_whole_vectors((size_t)channels);
 }
 
 /* Input channels that the pointwise backward takes at a time. */

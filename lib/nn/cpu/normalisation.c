@@ -38,11 +38,10 @@ struct cpu_norm_parameters seki_cpu_norm_parameters(const struct seki_block *blo
     return p;
 }
 
-/* Doubles between the sums of two parts. Neighbouring lines are fetched in pairs, so sums of two
- * threads that lie side by side slow each other down even where no line is shared. */
+/* Doubles between the sums of two parts. */
 static size_t sums_stride(int channels)
 {
-    return (3 * (size_t)channels + 63) / 64 * 64 + 64;
+    return (3 * (size_t)channels + 63) / 64 * 64 + CPU_APART / sizeof(double);
 }
 
 /* Sums of all parts, then offset and slope of backward. */
@@ -133,9 +132,9 @@ void seki_cpu_norm_attach(const struct cpu_backend *backend, struct cpu_norm *no
     norm->shift = state->shift;
 }
 
-void seki_cpu_norm_start(const struct cpu_backend *backend, struct cpu_norm *norm,
-                         const struct cpu_norm_parameters *parameters, enum seki_mode mode,
-                         const struct cpu_norm_state *state, void *scratch)
+static void start(const struct cpu_backend *backend, struct cpu_norm *norm,
+                  const struct cpu_norm_parameters *parameters, enum seki_mode mode,
+                  const struct cpu_norm_state *state, void *scratch)
 {
     seki_cpu_norm_attach(backend, norm, state, scratch);
     norm->known = mode == SEKI_MODE_INFER;
@@ -145,9 +144,9 @@ void seki_cpu_norm_start(const struct cpu_backend *backend, struct cpu_norm *nor
     }
 }
 
-void seki_cpu_norm_finish(const struct cpu_backend *backend, const struct cpu_norm *norm,
-                          const struct cpu_norm_parameters *parameters, enum seki_mode mode,
-                          const struct cpu_norm_state *state)
+static void finish(const struct cpu_backend *backend, const struct cpu_norm *norm,
+                   const struct cpu_norm_parameters *parameters, enum seki_mode mode,
+                   const struct cpu_norm_state *state)
 {
     for (int c = 0; !norm->known && c < norm->channels; c++) {
         struct moments m = merged(norm, backend->base.threads, c);
@@ -157,14 +156,28 @@ void seki_cpu_norm_finish(const struct cpu_backend *backend, const struct cpu_no
     }
 }
 
+void seki_cpu_norm_forward(const struct cpu_backend *backend, struct cpu_norm *norm,
+                           const struct cpu_norm_parameters *parameters, enum seki_mode mode,
+                           const struct cpu_norm_state *state, void *scratch, cpu_kernel *kernel,
+                           const void *work)
+{
+    start(backend, norm, parameters, mode, state, scratch);
+    seki_cpu_parallel(backend, kernel, work);
+    if (norm->known)
+        return;
+    finish(backend, norm, parameters, mode, state);
+    if (norm->y.data != NULL)
+        seki_cpu_parallel(backend, backend->kernels->normalise, norm);
+}
+
 void seki_cpu_norm_coefficients(const struct cpu_backend *backend, struct cpu_norm *norm,
                                 const struct cpu_norm_parameters *parameters, enum seki_mode mode,
                                 const struct cpu_norm_state *state, void *scratch)
 {
-    seki_cpu_norm_start(backend, norm, parameters, mode, state, scratch);
+    start(backend, norm, parameters, mode, state, scratch);
     if (!norm->known)
         seki_cpu_parallel(backend, backend->kernels->moments, norm);
-    seki_cpu_norm_finish(backend, norm, parameters, mode, state);
+    finish(backend, norm, parameters, mode, state);
 }
 
 /*

@@ -4,9 +4,6 @@
  */
 #include "nn/cpu/cpu_internal.h"
 
-/* 512 bytes between threads: see sums_stride in normalisation.c. */
-#define APART 512
-
 static size_t panel_count(int rows, int columns)
 {
     return (size_t)rows * cpu_panel(columns);
@@ -31,13 +28,13 @@ void seki_cpu_pointwise_take(struct cpu_arena *arena, const struct cpu_backend *
     const size_t forward = panel_count(w->in_channels, w->out_channels);
 
     w->workspace_bytes =
-        (workspace_floats(w, train, (size_t)row) * sizeof(float) + 63) / 64 * 64 + APART;
+        (workspace_floats(w, train, (size_t)row) * sizeof(float) + 63) / 64 * 64 + CPU_APART;
     w->workspace = seki_cpu_take(arena, parts * w->workspace_bytes);
     w->weights = seki_cpu_take_floats(arena, forward);
     if (!train)
         return;
     w->back_weights = seki_cpu_take_floats(arena, panel_count(w->out_channels, w->in_channels));
-    w->sums_stride = forward + APART / sizeof(double);
+    w->sums_stride = forward + CPU_APART / sizeof(double);
     w->sums = seki_cpu_take(arena, parts * w->sums_stride * sizeof(double));
 }
 

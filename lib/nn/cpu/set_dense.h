@@ -50,7 +50,7 @@ static struct dense_work dense_start(const struct cpu_dense *d, int part, bool b
     struct dense_work w = {.x = padded_image(at, d->height, d->width, (size_t)d->in_channels,
                                              d->padding_height, d->padding_width)};
 
-    at += cpu_panel((int)padded_floats(&w.x));
+    at += cpu_whole_vectors(padded_floats(&w.x));
     if (backward) {
         w.dz = padded_image(at, d->out_height, d->out_width, cpu_panel(d->out_channels),
                             d->kernel_height - 1 - d->padding_height,

@@ -103,12 +103,15 @@ static void scatter_run(const struct cpu_pointwise *w, size_t first, size_t coun
     }
 }
 
-/* What becomes of a run's results: y at once where the statistics are known, else z and its
- * moments. */
+/* What becomes of a run's results: y at once where the coefficients are known and y is wanted, else
+ * z, and its moments where they are not known. */
 static void finish_run(const struct cpu_norm *m, const float *tile, size_t stride, size_t first,
                        size_t count, bool begin, double *sums)
 {
-    if (m->known)
+    if (m->known && m->y.data == NULL)
+        EACH_WIDTH(m->channels, gather, tile + c, stride, count, false,
+                   m->z.data + first * m->z.stride + c, m->z.stride);
+    else if (m->known)
         EACH_WIDTH(m->channels, normalise, m, tile + c, stride, first, count, c,
                    kept(m->keep, first / m->pixels));
     else
