@@ -197,7 +197,8 @@ static int run(const struct bench_options *o, struct seki_error *error)
     struct seki_backend *backend = NULL;
     int status = -1;
     if (work.count > 0)
-        backend = seki_backend_open(o->backend, (int)o->threads, error);
+        backend = seki_backend_open(o->backend, (int)o->threads, seki_precision_named(o->precision),
+                                    error);
     if (backend)
         status = strcmp(o->work, "operations") == 0
                      ? bench_operations_open(&work, backend, o, lines, error)

@@ -133,8 +133,6 @@ int bench_network_open(struct work *all, struct seki_backend *backend,
                                          .image_height = SIDE,
                                          .image_width = SIDE,
                                          .auxiliary = options->auxiliary > 0};
-    if (strcmp(options->precision, "fp32") != 0)
-        return seki_fail(error, SEKI_BAD_USE, "precision", "libseki computes in fp32 alone");
     if (!options->supernet && all->count > 1)
         return seki_fail(error, SEKI_BAD_USE, "items", "a final network has one genotype, not %d",
                          all->count);

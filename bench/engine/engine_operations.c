@@ -227,8 +227,6 @@ int bench_operations_open(struct work *all, struct seki_backend *backend,
                           const struct bench_options *options, char **lines,
                           struct seki_error *error)
 {
-    if (strcmp(options->precision, "fp32") != 0)
-        return seki_fail(error, SEKI_BAD_USE, "precision", "libseki computes in fp32 alone");
     struct operations_work *work = seki_allocate(1, sizeof *work, error);
     if (!work)
         return -1;

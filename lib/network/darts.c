@@ -39,7 +39,7 @@ static int build_cell(struct seki_network *network, int index, struct seki_shape
 {
     struct cell_modules *cell = &network->cells[index];
     bool affine = !network->supernet;
-    struct seki_shape state = {1, cell->channels, s1.height, s1.width};
+    struct seki_shape state = {1, cell->channels, s1.height, s1.width, false};
     cell->state = state;
     if (cell->type == SEKI_REDUCE) {
         cell->state.height = (state.height + 1) / 2;
@@ -119,8 +119,8 @@ static bool is_reduction(const struct seki_network *network, int cell)
 static int build_stem(struct seki_network *network, struct seki_error *error)
 {
     const struct seki_network_config *config = &network->config;
-    struct seki_shape image = {1, config->image_channels, config->image_height,
-                               config->image_width};
+    struct seki_shape image = {1, config->image_channels, config->image_height, config->image_width,
+                               false};
     struct seki_block_spec spec = seki_spec_convolution(image, 3 * config->channels, 3, 1, true);
     spec.relu_first = false;
     network->stem = seki_module_add(network, &spec, &seki_names_stem, error, "stem");

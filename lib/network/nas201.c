@@ -62,8 +62,8 @@ static int build_residual(struct seki_network *network, int index, struct seki_s
 int seki_nas201_build(struct seki_network *network, struct seki_error *error)
 {
     const struct seki_network_config *config = &network->config;
-    struct seki_shape shape = {1, config->image_channels, config->image_height,
-                               config->image_width};
+    struct seki_shape shape = {1, config->image_channels, config->image_height, config->image_width,
+                               false};
     struct seki_block_spec spec = seki_spec_convolution(shape, config->channels, 3, 1, true);
     spec.relu_first = false;
     network->stem = seki_module_add(network, &spec, &seki_names_stem, error, "stem");

@@ -52,7 +52,23 @@ static const struct seki_backend_ops *find(const char *name, struct seki_error *
     return NULL;
 }
 
-struct seki_backend *seki_backend_open(const char *name, int threads, struct seki_error *error)
+static const char *const precisions[] = {[SEKI_FP32] = "fp32", [SEKI_BF16] = "bf16"};
+
+const char *seki_precision_name(enum seki_precision precision)
+{
+    return precisions[precision];
+}
+
+enum seki_precision seki_precision_named(const char *name)
+{
+    for (size_t i = 0; i < sizeof precisions / sizeof precisions[0]; i++)
+        if (strcmp(name, precisions[i]) == 0)
+            return (enum seki_precision)i;
+    SEKI_BUG("no precision of that name");
+}
+
+struct seki_backend *seki_backend_open(const char *name, int threads, enum seki_precision precision,
+                                       struct seki_error *error)
 {
     const struct seki_backend_ops *ops = find(name, error);
 
@@ -63,7 +79,7 @@ struct seki_backend *seki_backend_open(const char *name, int threads, struct sek
                   threads);
         return NULL;
     }
-    return ops->open(threads > 0 ? threads : usable_processors(), error);
+    return ops->open(threads > 0 ? threads : usable_processors(), precision, error);
 }
 
 void seki_backend_close(struct seki_backend *backend)

@@ -44,6 +44,7 @@
  * else has one. */
 struct seki_shape {
     int parts, channels, height, width;
+    bool full; /* in full precision in every backend: logits, and nothing else */
 };
 
 /* `parts` parts of a tensor of that shape, from part `part` on. */
@@ -83,7 +84,7 @@ enum seki_block_kind {
     SEKI_BLOCK_IDENTITY,
     /* f(x) = 0, of ceil(size / stride); x is not read; dx = 0, or with add_dx left as it is. */
     SEKI_BLOCK_ZERO,
-    /* Mean over all pixels -> linear with bias; gives out_channels x 1 x 1. */
+    /* Mean over all pixels -> linear with bias; gives out_channels x 1 x 1 in full precision. */
     SEKI_BLOCK_HEAD,
 };
 
@@ -185,9 +186,22 @@ struct seki_sgd {
 
 /* ---- Backends ----------------------------------------------------------------------------- */
 
+/* How tensors are kept, and what convolutions multiply. Sums, normalisation's statistics, logits,
+ * parameters and their gradients are fp32 or better in each. */
+enum seki_precision {
+    SEKI_FP32,
+    SEKI_BF16,
+};
+
+/* "fp32", "bf16"; static. */
+const char *seki_precision_name(enum seki_precision precision);
+/* The precision of that name, which must be one. */
+enum seki_precision seki_precision_named(const char *name);
+
 struct seki_backend {
     const struct seki_backend_ops *ops;
     int threads;
+    enum seki_precision precision;
     /* the backend's own members follow */
 };
 
@@ -196,7 +210,8 @@ struct seki_backend {
  * aligned. */
 struct seki_backend_ops {
     const char *name;
-    struct seki_backend *(*open)(int threads, struct seki_error *error);
+    struct seki_backend *(*open)(int threads, enum seki_precision precision,
+                                 struct seki_error *error);
     void (*close)(struct seki_backend *backend);
 
     /* Zeroed, touched. */
@@ -242,9 +257,11 @@ struct seki_backend_ops {
 /* name: "auto" (the fastest that this machine has), "ref", "cpu"; "cpu-base", "cpu-v3", "cpu-v4":
  * cpu held to the instructions of x86-64-v3 or v4, or to those that every processor of the kind
  * has. threads 0: as many as the process may use; open gets the number. `ref` always runs on one.
- * SEKI_BAD_USE ("backend"): no such backend in this build; SEKI_NO_RESOURCE: this machine cannot.
- */
-struct seki_backend *seki_backend_open(const char *name, int threads, struct seki_error *error);
+ * SEKI_BF16: cpu and cpu-v4 want a processor that multiplies it (AVX512_BF16), cpu-base does it on
+ * any, ref and cpu-v3 have fp32 alone. SEKI_BAD_USE ("backend", "precision"): no such backend in
+ * this build, or not in that precision; SEKI_NO_RESOURCE: this machine cannot. */
+struct seki_backend *seki_backend_open(const char *name, int threads, enum seki_precision precision,
+                                       struct seki_error *error);
 void seki_backend_close(struct seki_backend *backend);
 
 #endif

@@ -300,7 +300,7 @@ static int describe_head(const struct seki_block_spec *spec, int in, struct seki
 {
     const int weight[4] = {spec->out_channels, in}, bias[4] = {spec->out_channels};
 
-    info->out = (struct seki_shape){1, spec->out_channels, 1, 1};
+    info->out = (struct seki_shape){1, spec->out_channels, 1, 1, .full = true};
     if (add(info, spec, SEKI_WEIGHT, 0, weight, error) < 0)
         return -1;
     count_macs(info, &info->out);

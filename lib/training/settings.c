@@ -28,7 +28,8 @@ static void put_floats(struct setting **next, const char *key, const float *valu
 
 int seki_settings_text(const struct seki_training_settings *settings,
                        const struct seki_network_config *config,
-                       const struct seki_normalisation *normalisation, struct setting *out)
+                       const struct seki_normalisation *normalisation,
+                       enum seki_precision precision, struct setting *out)
 {
     const struct seki_recipe *recipe = &settings->recipe;
     struct setting *next = out;
@@ -48,6 +49,7 @@ int seki_settings_text(const struct seki_training_settings *settings,
     put_floats(&next, "mean", normalisation->mean, normalisation->channels);
     put_floats(&next, "std", normalisation->deviation, normalisation->channels);
     seki_setting_put(&next, "seed", "%llu", (unsigned long long)settings->seed);
+    seki_setting_put(&next, "precision", "%s", seki_precision_name(precision));
     seki_setting_put(&next, "epochs", "%d", recipe->epochs);
     seki_setting_put(&next, "batch", "%d", recipe->batch);
     seki_setting_put(&next, "lr", "%.17g", recipe->rate);

@@ -123,8 +123,9 @@ int seki_trainer_save(struct seki_trainer *trainer, const char *path, struct sek
     int status = -1;
     if (tensors && settings && copy_state(trainer, error) == 0 &&
         check_finite(trainer, error) == 0) {
-        int count = seki_settings_text(&trainer->settings, config_of(trainer),
-                                       &trainer->normalisation, settings);
+        int count =
+            seki_settings_text(&trainer->settings, config_of(trainer), &trainer->normalisation,
+                               seki_network_backend(trainer->network)->precision, settings);
         count += put_state(trainer, settings + count);
         int tensor_count = list_tensors(trainer, &batches, tensors);
         status = seki_safetensors_write(path, tensors, tensor_count, settings, count, error);
@@ -141,7 +142,7 @@ static int check_settings(struct seki_trainer *trainer, const struct seki_checkp
     if (!settings)
         return -1;
     int count = seki_settings_text(&trainer->settings, config_of(trainer), &trainer->normalisation,
-                                   settings);
+                                   seki_network_backend(trainer->network)->precision, settings);
     int status = 0;
     for (int i = 0; i < count && status == 0; i++) {
         const char *found = seki_checkpoint_text(checkpoint, settings[i].key);

@@ -20,7 +20,8 @@ void seki_setting_put(struct setting **next, const char *key, const char *format
 #define STATE_COUNT 8
 int seki_settings_text(const struct seki_training_settings *settings,
                        const struct seki_network_config *config,
-                       const struct seki_normalisation *normalisation, struct setting *out);
+                       const struct seki_normalisation *normalisation,
+                       enum seki_precision precision, struct setting *out);
 /* `count` finite numbers separated by commas, nothing else. */
 int seki_settings_numbers(const struct seki_checkpoint *checkpoint, const char *key, double *values,
                           int count, struct seki_error *error);

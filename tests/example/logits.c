@@ -55,8 +55,8 @@ static int open_network(const struct task *task, struct opened *o, struct seki_e
     config.image_channels = seki_dataset_channels(o->dataset);
     config.image_height = seki_dataset_height(o->dataset);
     config.image_width = seki_dataset_width(o->dataset);
-    o->backend =
-        seki_backend_open(getenv("SEKI_BACKEND") ? getenv("SEKI_BACKEND") : "auto", 1, error);
+    o->backend = seki_backend_open(getenv("SEKI_BACKEND") ? getenv("SEKI_BACKEND") : "auto", 1,
+                                   SEKI_FP32, error);
     o->checkpoint = o->backend ? seki_checkpoint_open(task->file, error) : NULL;
     if (!o->checkpoint)
         return -1;

@@ -327,7 +327,7 @@ static inline void rig_run(struct rig *rig, struct values *v)
 static inline struct seki_backend *open_backend(const char *name)
 {
     struct seki_error error;
-    struct seki_backend *backend = seki_backend_open(name, 2, &error);
+    struct seki_backend *backend = seki_backend_open(name, 2, SEKI_FP32, &error);
 
     if (backend == NULL)
         fail_msg("backend %s: %s", name, error.message);

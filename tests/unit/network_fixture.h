@@ -83,7 +83,7 @@ static inline int watch_forward(struct seki_block *block, const struct seki_bloc
 static inline struct seki_backend *watched_backend(const char *name)
 {
     struct seki_error error;
-    struct seki_backend *backend = seki_backend_open(name, 1, &error);
+    struct seki_backend *backend = seki_backend_open(name, 1, SEKI_FP32, &error);
 
     assert_non_null(backend);
     memset(&watch, 0, sizeof watch);

@@ -27,19 +27,19 @@ static void test_open_names_the_backends_there_are(void **state)
     struct seki_backend *backend;
 
     (void)state;
-    assert_null(seki_backend_open("abacus", 1, &error));
+    assert_null(seki_backend_open("abacus", 1, SEKI_FP32, &error));
     assert_int_equal(error.kind, SEKI_BAD_USE);
     assert_string_equal(error.code, "backend");
     assert_non_null(strstr(error.message, "abacus"));
     assert_non_null(strstr(error.message, "auto, cpu, ref"));
-    assert_null(seki_backend_open("cpu", -1, &error));
+    assert_null(seki_backend_open("cpu", -1, SEKI_FP32, &error));
     assert_int_equal(error.kind, SEKI_BAD_USE);
     for (size_t i = 0; i < BACKENDS; i++) {
         backend = open_backend(backends[i]);
         assert_string_equal(backend->ops->name, backends[i]);
         seki_backend_close(backend);
     }
-    backend = seki_backend_open("auto", 0, &error);
+    backend = seki_backend_open("auto", 0, SEKI_FP32, &error);
     assert_non_null(backend);
     assert_string_equal(backend->ops->name, "cpu");
     assert_true(backend->threads >= 1);

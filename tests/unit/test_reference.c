@@ -15,7 +15,7 @@ static const struct reference_tolerance rounding = {.times = 4, .least = 5e-7, .
 static struct seki_backend *open_backend(const char *name)
 {
     struct seki_error error;
-    struct seki_backend *backend = seki_backend_open(name, 2, &error);
+    struct seki_backend *backend = seki_backend_open(name, 2, SEKI_FP32, &error);
 
     if (backend == NULL)
         fail_msg("backend %s: %s", name, error.message);
@@ -65,7 +65,7 @@ enum { OPERATION_IMAGES = 3 };
 static void run_operation(struct reference *r, struct seki_backend *b, const struct family *family,
                           enum seki_op op, int stride, const int size[2], bool ties)
 {
-    struct seki_shape in = {1, family->channels, size[0], size[1]};
+    struct seki_shape in = {1, family->channels, size[0], size[1], false};
     char name[REFERENCE_KEY - 16], key[REFERENCE_KEY], prefix[REFERENCE_KEY];
     struct seki_network *network =
         operation_network(b, family->space, family->supernet, op, stride, in);

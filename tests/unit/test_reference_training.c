@@ -91,7 +91,7 @@ static void read_settings(struct course *c)
 static struct seki_backend *open_watched(const char *name)
 {
     struct seki_error error;
-    struct seki_backend *backend = seki_backend_open(name, 2, &error);
+    struct seki_backend *backend = seki_backend_open(name, 2, SEKI_FP32, &error);
 
     if (backend == NULL) {
         fail_msg("backend %s: %s", name, error.message);

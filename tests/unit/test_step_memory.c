@@ -95,7 +95,7 @@ static void test_a_step_takes_no_memory(void **state)
 {
     struct seki_network_config config = small_config(SEKI_DARTS, 16, 8, 32);
     struct seki_error error;
-    struct seki_backend *backend = seki_backend_open("cpu", 2, &error);
+    struct seki_backend *backend = seki_backend_open("cpu", 2, SEKI_FP32, &error);
     struct run run = {.network = network_new(backend, &config, NULL),
                       .batch = batch_new(&config, BATCH, 3)};
     long faults = 1, taken = 0;

@@ -78,7 +78,7 @@ static struct bench bench_new(const char *data, const struct seki_training_setti
     struct bench bench = {.dataset = seki_dataset_open(data, &error)};
 
     if (bench.dataset)
-        bench.backend = seki_backend_open("ref", 1, &error);
+        bench.backend = seki_backend_open("ref", 1, SEKI_FP32, &error);
     if (bench.backend)
         bench.trainer = seki_trainer_open(bench.backend, bench.dataset, settings, &error);
     if (!bench.trainer)

@@ -7,10 +7,11 @@
 #ifndef SEKI_TOOLS_TRAINING_OPTIONS_H
 #define SEKI_TOOLS_TRAINING_OPTIONS_H
 
+#include "machine_options.h"
 #include "training/training.h"
 
 struct training_options {
-    const char *data, *output, *backend;
+    const char *data, *output, *backend, *precision;
     long channels, layers, images, threads;
     long epochs, batch, save_every;
     double rate, rate_end, momentum, decay, clip;
@@ -82,21 +83,7 @@ struct training_options {
     }
 
 #define TRAINING_OPTIONS_MACHINE(o)                                                                \
-    {                                                                                              \
-        "backend",                                                                                 \
-        'B',                                                                                       \
-        SEKI_OPTION_CHOICE,                                                                        \
-        &(o)->backend,                                                                             \
-        "NAME",                                                                                    \
-        "what computes",                                                                           \
-        "auto|ref|cpu",                                                                            \
-        0,                                                                                         \
-        0,                                                                                         \
-        NULL},                                                                                     \
-        {"threads",     't', SEKI_OPTION_INTEGER,                                                  \
-         &(o)->threads, "N", "threads, 0 for all cores",                                           \
-         NULL,          0,   1024,                                                                 \
-         NULL},                                                                                    \
+    MACHINE_OPTIONS(o),                                                                            \
         {"seed", 0,   SEKI_OPTION_SEED, &(o)->seed, "N", "seed of all that is random", NULL, 0,    \
          0,      NULL},                                                                            \
     {                                                                                              \

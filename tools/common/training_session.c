@@ -74,7 +74,8 @@ int training_session_open(struct training_session *session,
     session->dataset = seki_dataset_open(o->data, error);
     if (!session->dataset || check_stopped(session, error) < 0)
         return -1;
-    session->backend = seki_backend_open(o->backend, (int)o->threads, error);
+    session->backend =
+        seki_backend_open(o->backend, (int)o->threads, seki_precision_named(o->precision), error);
     if (!session->backend)
         return -1;
     session->trainer = seki_trainer_open(session->backend, session->dataset, settings, error);

@@ -8,7 +8,8 @@
 #include "training/training.h"
 
 struct eval_options {
-    const char *supernet, *table, *column, *test_column, *weights, *data, *split, *backend;
+    const char *supernet, *table, *column, *test_column, *weights, *data, *split, *backend,
+        *precision;
     const char *mean, *std;
     bool cost, force, quiet;
     long images, threads, channels, layers, classes, image_size;

@@ -1,4 +1,5 @@
 /* seki-eval - scores candidates: on a supernet, from a table, by trained weights, by cost. */
+#include "common/machine_options.h"
 #include "common/openmp_waiting.h"
 #include "eval.h"
 
@@ -66,10 +67,7 @@ static int parse(struct eval_options *o, const struct seki_log *log, int argc, c
         {"std", 0, SEKI_OPTION_STRING, &o->std, "R,G,B",
          "deviation of the pixels, where --weights does not say", NULL, 0, 0, NULL},
         {.help = "Machine"},
-        {"backend", 'B', SEKI_OPTION_CHOICE, &o->backend, "NAME", "what computes", "auto|ref|cpu",
-         0, 0, NULL},
-        {"threads", 't', SEKI_OPTION_INTEGER, &o->threads, "N", "threads, 0 for all cores", NULL, 0,
-         1024, NULL},
+        MACHINE_OPTIONS(o),
         {"quiet", 'q', SEKI_OPTION_FLAG, &o->quiet, NULL, "no progress, no notes", NULL, 0, 0,
          NULL},
         {0},
@@ -90,6 +88,7 @@ static int parse(struct eval_options *o, const struct seki_log *log, int argc, c
 int main(int argc, char **argv)
 {
     struct eval_options o = {.backend = "auto",
+                             .precision = "fp32",
                              .split = "test",
                              .channels = 36,
                              .layers = 20,

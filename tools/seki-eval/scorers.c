@@ -111,7 +111,8 @@ static int open_backend(struct evaluator *evaluator, struct seki_error *error)
     evaluator->dataset = seki_dataset_open(o->data, error);
     if (!evaluator->dataset)
         return -1;
-    evaluator->backend = seki_backend_open(o->backend, (int)o->threads, error);
+    evaluator->backend =
+        seki_backend_open(o->backend, (int)o->threads, seki_precision_named(o->precision), error);
     return evaluator->backend ? 0 : -1;
 }
 

@@ -20,6 +20,7 @@ clip||text|run||X|largest norm of the gradient, 0 for no clipping
 drop-path||text|run||X|drop path's probability, approached from 0 over the epochs
 auxiliary||text|run||X|weight of the auxiliary head's loss, 0 for no head
 cutout||text|run||N|side of cutout's square, 0 for none
+precision||choice fp32 bf16|run||NAME|what activations are kept and multiplied in: fp32 or bf16
 backend||choice auto ref cpu|call||NAME|what computes: auto, ref or cpu
 threads||text|call||N|threads, 0 for all cores
 ||heading||||Messages
@@ -54,7 +55,7 @@ open_final() {
 train_final() {
     set -- --data "$opt_data" --output "$final/network.safetensors" --resume
     for name in images seed epochs channels layers batch lr lr-end momentum weight-decay clip \
-        drop-path auxiliary cutout backend threads; do
+        drop-path auxiliary cutout precision backend threads; do
         variable_of "$name"
         eval "value=\$opt_$variable"
         [ -z "$value" ] || set -- "$@" "--$name" "$value"

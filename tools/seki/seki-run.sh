@@ -9,7 +9,7 @@ check_settings() {
         wrong_use '--data and --table exclude each other'
     elif [ -n "$opt_table" ]; then
         [ -n "$opt_column" ] || wrong_use '--table needs --column NAME, the column of the scores'
-        for name in images score_images epochs channels layers batch backend threads; do
+        for name in images score_images epochs channels layers batch precision backend threads; do
             eval "given=\$given_$name"
             [ "$given" = no ] || wrong_use "the supernet's options go with --data, not with --table"
             eval "opt_$name="

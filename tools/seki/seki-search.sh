@@ -37,6 +37,7 @@ epochs||integer 1 1000000|run|50|N|epochs
 channels||integer 1 4096|run|16|N|channels of its first stage
 layers||integer 1 64|run||N|cells; nas201: cells a stage (8; nas201: 5)
 batch||integer 2 65536|run|64|N|pictures a step of training
+precision||choice fp32 bf16|run|fp32|NAME|what activations are kept and multiplied in: fp32 or bf16
 backend||choice auto ref cpu|call|auto|NAME|what computes: auto, ref or cpu
 threads||integer 0 1024|call|0|N|threads, 0 for all cores
 ||heading||||The model, as seki-propose(1) has it
@@ -61,7 +62,7 @@ train_supernet() {
     take_epochs "$run/supernet.jsonl" seki-supernet --resume --space "$opt_space" \
         --data "$opt_data" --output "$run/supernet.safetensors" --images "$opt_images" \
         --epochs "$opt_epochs" --channels "$opt_channels" --layers "$opt_layers" \
-        --batch "$opt_batch" --backend "$opt_backend" --threads "$opt_threads" \
+        --batch "$opt_batch" --precision "$opt_precision" --backend "$opt_backend" --threads "$opt_threads" \
         --seed "$opt_seed" $quiet
     [ "$ended" -eq 0 ] || end_with "$ended" seki-supernet
 }
@@ -75,7 +76,7 @@ with_eval() {
         [ -z "$opt_test_column" ] || set -- "$@" --test-column "$opt_test_column"
     else
         set -- "$@" --supernet "$run/supernet.safetensors" --data "$opt_data" \
-            --images "$opt_score_images" --backend "$opt_backend" --threads "$opt_threads"
+            --images "$opt_score_images" --precision "$opt_precision" --backend "$opt_backend" --threads "$opt_threads"
     fi
     "$@" --quiet
 }

@@ -98,7 +98,7 @@ static bool narrow(const struct seki_block *block)
 /* x and dx of all parts as one, and the call with them. */
 struct joined {
     struct seki_block_call call;
-    float *x, *dx;
+    void *x, *dx;
 };
 
 static struct joined take_joined(const struct seki_block *block, const struct cpu_plan *plan,
@@ -106,10 +106,10 @@ static struct joined take_joined(const struct seki_block *block, const struct cp
 {
     const size_t count =
         (size_t)plan->images * (size_t)block->in_channels * cpu_pixels(&block->spec.in);
-    struct joined j = {.x = seki_cpu_take_floats(scratch, count)};
+    struct joined j = {.x = seki_cpu_take_elements(scratch, block->backend, count)};
 
     if (plan->train)
-        j.dx = seki_cpu_take_floats(scratch, count);
+        j.dx = seki_cpu_take_elements(scratch, block->backend, count);
     return j;
 }
 
@@ -122,7 +122,7 @@ static struct joined join(const struct seki_block *block, const struct cpu_plan 
     struct cpu_map map = {.images = call->images,
                           .channels = block->spec.in.channels,
                           .pixels = cpu_pixels(&block->spec.in),
-                          .x = seki_cpu_view(&call->x, call->images),
+                          .x = seki_cpu_view(block->backend, &call->x, call->images),
                           .y = cpu_dense(j.x, block->in_channels)};
 
     window.shape.parts = 1;
@@ -134,8 +134,8 @@ static struct joined join(const struct seki_block *block, const struct cpu_plan 
     j.call.add_dx = false;
     for (int part = 0; part < block->spec.in.parts; part++) {
         seki_cpu_parallel(block->backend, block->backend->kernels->map, &map);
-        map.x.data += map.x.apart;
-        map.y.data += block->spec.in.channels;
+        map.x = cpu_view_from(block->backend, map.x, map.x.apart);
+        map.y = cpu_view_from(block->backend, map.y, (size_t)block->spec.in.channels);
     }
     return j;
 }
@@ -147,13 +147,13 @@ static void part_gradient(const struct seki_block *block, const struct seki_bloc
                           .channels = block->spec.in.channels,
                           .pixels = cpu_pixels(&block->spec.in),
                           .x = cpu_dense(j->dx, block->in_channels),
-                          .y = seki_cpu_view(&call->dx, call->images),
+                          .y = seki_cpu_view(block->backend, &call->dx, call->images),
                           .add = call->add_dx};
 
     for (int part = 0; part < block->spec.in.parts; part++) {
         seki_cpu_parallel(block->backend, block->backend->kernels->map, &map);
-        map.x.data += block->spec.in.channels;
-        map.y.data += map.y.apart;
+        map.x = cpu_view_from(block->backend, map.x, (size_t)block->spec.in.channels);
+        map.y = cpu_view_from(block->backend, map.y, map.y.apart);
     }
 }
 

@@ -1,16 +1,22 @@
 /*
  * block_conv.c - CONV: [ReLU] → convolution → [BN] → [ReLU]. oneDNN's convolution stands between a
- * dense input and a dense output; an input that needs no ReLU is read where it is.
+ * dense input and a dense output of floats; an input of floats that needs no ReLU is read where it
+ * is.
  */
 #include "nn/cpu/cpu_internal.h"
 
 struct pieces {
-    float *z; /* the convolution's output; NULL: it is y */
+    float *x, *y;   /* the convolution's input and output */
+    float *dx, *dy; /* their gradients */
+    void *z, *dz;   /* BN's input and its gradient, elements: where those are floats, y and dy */
     struct cpu_norm_state state;
-    float *x;                 /* [ReLU] of x, dense; NULL: x is read in place */
-    float *dz, *dx;           /* dense */
     void *norm, *convolution; /* scratch */
 };
+
+static bool elements_are_floats(const struct seki_block *block)
+{
+    return block->backend->kernels->element == sizeof(float);
+}
 
 static bool output_is_kept(const struct seki_block *block)
 {
@@ -24,16 +30,19 @@ static struct pieces take(const struct seki_block *block, const struct cpu_plan 
     const size_t in = (size_t)plan->images * (size_t)block->in_channels * cpu_pixels(&spec->in);
     const size_t out =
         (size_t)plan->images * (size_t)spec->out_channels * cpu_pixels(&block->info.out);
+    const bool apart = spec->norm && !elements_are_floats(block);
     struct cpu_arena *keep = plan->train && output_is_kept(block) ? saved : scratch;
-    struct pieces p = {.z = seki_cpu_take_floats(keep, out)};
+    struct pieces p = {.y = seki_cpu_take_floats(apart ? scratch : keep, out)};
 
+    p.z = apart ? seki_cpu_take_elements(keep, block->backend, out) : p.y;
     if (spec->norm) {
         p.state = seki_cpu_norm_take(keep, spec->out_channels);
         p.norm = seki_cpu_norm_scratch(scratch, block->backend, spec->out_channels);
     }
     p.x = seki_cpu_take_floats(scratch, in);
     if (plan->train) {
-        p.dz = seki_cpu_take_floats(scratch, out);
+        p.dy = seki_cpu_take_floats(scratch, out);
+        p.dz = apart ? seki_cpu_take_elements(scratch, block->backend, out) : p.dy;
         p.dx = seki_cpu_take_floats(scratch, in);
     }
     p.convolution = seki_cpu_take(scratch, seki_cpu_convolution_scratch(plan->convolutions[0]));
@@ -80,12 +89,22 @@ static struct cpu_map output_map(const struct seki_block *block, const struct se
 {
     return (struct cpu_map){.images = call->images,
                             .channels = block->spec.out_channels,
-                            .pixels = cpu_pixels(&block->info.out),
-                            .keep = call->keep};
+                            .pixels = cpu_pixels(&block->info.out)};
+}
+
+/* Output pixels from floats to elements, or back. */
+static void convert(const struct seki_block *block, const struct seki_block_call *call,
+                    struct cpu_view from, struct cpu_view to)
+{
+    struct cpu_map map = output_map(block, call);
+
+    map.x = from;
+    map.y = to;
+    seki_cpu_parallel(block->backend, block->backend->kernels->map, &map);
 }
 
 static struct cpu_norm output_norm(const struct seki_block *block,
-                                   const struct seki_block_call *call, float *z)
+                                   const struct seki_block_call *call, void *z)
 {
     return (struct cpu_norm){.images = call->images,
                              .channels = block->spec.out_channels,
@@ -101,10 +120,10 @@ static const float *dense_input(const struct seki_block *block, const struct sek
 {
     struct cpu_map map = input_map(block, call);
 
-    map.x = seki_cpu_view(&call->x, call->images);
-    if (!block->spec.relu_first)
+    map.x = seki_cpu_view(block->backend, &call->x, call->images);
+    if (!block->spec.relu_first && elements_are_floats(block))
         return map.x.data;
-    map.y = cpu_dense(room, block->in_channels);
+    map.y = cpu_full(room, block->in_channels);
     map.relu = block->spec.relu_first;
     seki_cpu_parallel(block->backend, block->backend->kernels->map, &map);
     return room;
@@ -116,20 +135,22 @@ static int forward(struct seki_block *block, const struct cpu_plan *plan,
     struct cpu_arena saved = {call->saved, 0}, scratch = {call->scratch, 0};
     struct pieces p = take(block, plan, &saved, &scratch);
     const struct cpu_kernels *kernels = block->backend->kernels;
-    const struct cpu_view y = seki_cpu_view(&call->y, call->images);
-    const bool direct = !output_is_kept(block) && !call->add_y && call->keep == NULL;
+    const struct cpu_view y = seki_cpu_view(block->backend, &call->y, call->images);
+    const bool direct =
+        elements_are_floats(block) && !output_is_kept(block) && !call->add_y && call->keep == NULL;
 
     if (seki_cpu_convolution_forward(block->backend, plan->convolutions[0],
                                      dense_input(block, call, p.x),
                                      seki_cpu_parameter(block, call, SEKI_WEIGHT, 0),
-                                     direct ? y.data : p.z, p.convolution, error) < 0)
+                                     direct ? y.data : p.y, p.convolution, error) < 0)
         return -1;
     if (direct)
         return 0;
     if (!block->spec.norm) {
         struct cpu_map map = output_map(block, call);
-        map.x = cpu_dense(p.z, block->spec.out_channels);
+        map.x = cpu_full(p.y, block->spec.out_channels);
         map.y = y;
+        map.keep = call->keep;
         map.relu = block->spec.relu_last;
         map.add = call->add_y;
         seki_cpu_parallel(block->backend, kernels->map, &map);
@@ -137,6 +158,8 @@ static int forward(struct seki_block *block, const struct cpu_plan *plan,
     }
     struct cpu_norm_parameters parameters = seki_cpu_norm_parameters(block, call, 0, 0);
     struct cpu_norm norm = output_norm(block, call, p.z);
+    if (p.z != p.y)
+        convert(block, call, cpu_full(p.y, norm.channels), norm.z);
     norm.y = y;
     norm.add = call->add_y;
     seki_cpu_norm_coefficients(block->backend, &norm, &parameters, call->mode, &p.state, p.norm);
@@ -148,7 +171,7 @@ static int forward(struct seki_block *block, const struct cpu_plan *plan,
 static const float *output_gradient(const struct seki_block *block,
                                     const struct seki_block_call *call, const struct pieces *p)
 {
-    const struct cpu_view dy = seki_cpu_view(&call->dy, call->images);
+    const struct cpu_view dy = seki_cpu_view(block->backend, &call->dy, call->images);
     const int channels = block->spec.out_channels;
 
     if (block->spec.norm) {
@@ -157,38 +180,41 @@ static const float *output_gradient(const struct seki_block *block,
         norm.dy = dy;
         norm.dz = cpu_dense(p->dz, channels);
         seki_cpu_norm_backward(block->backend, &norm, &parameters, &p->state, p->norm);
-        return p->dz;
+        if (p->dz != p->dy)
+            convert(block, call, norm.dz, cpu_full(p->dy, channels));
+        return p->dy;
     }
-    if (!block->spec.relu_last && call->keep == NULL)
+    if (elements_are_floats(block) && !block->spec.relu_last && call->keep == NULL)
         return dy.data;
     struct cpu_map map = output_map(block, call);
     map.x = dy;
-    map.y = cpu_dense(p->dz, channels);
+    map.y = cpu_full(p->dy, channels);
+    map.keep = call->keep;
     if (block->spec.relu_last)
-        map.mask = cpu_dense(p->z, channels);
+        map.mask = cpu_full(p->y, channels);
     seki_cpu_parallel(block->backend, block->backend->kernels->map, &map);
-    return p->dz;
+    return p->dy;
 }
 
 static int input_gradient(struct seki_block *block, const struct cpu_plan *plan,
                           const struct seki_block_call *call, const struct pieces *p,
-                          const float *dz, struct seki_error *error)
+                          const float *dy, struct seki_error *error)
 {
     struct cpu_map map = input_map(block, call);
-    const struct cpu_view dx = seki_cpu_view(&call->dx, call->images);
-    const bool direct = !block->spec.relu_first && !call->add_dx;
+    const struct cpu_view dx = seki_cpu_view(block->backend, &call->dx, call->images);
+    const bool direct = elements_are_floats(block) && !block->spec.relu_first && !call->add_dx;
 
-    if (seki_cpu_convolution_dx(block->backend, plan->convolutions[0], dz,
+    if (seki_cpu_convolution_dx(block->backend, plan->convolutions[0], dy,
                                 seki_cpu_parameter(block, call, SEKI_WEIGHT, 0),
                                 direct ? dx.data : p->dx, p->convolution, error) < 0)
         return -1;
     if (direct)
         return 0;
-    map.x = cpu_dense(p->dx, block->in_channels);
+    map.x = cpu_full(p->dx, block->in_channels);
     map.y = dx;
     map.add = call->add_dx;
     if (block->spec.relu_first)
-        map.mask = seki_cpu_view(&call->x, call->images);
+        map.mask = seki_cpu_view(block->backend, &call->x, call->images);
     seki_cpu_parallel(block->backend, block->backend->kernels->map, &map);
     return 0;
 }
@@ -198,13 +224,13 @@ static int backward(struct seki_block *block, const struct cpu_plan *plan,
 {
     struct cpu_arena saved = {call->saved, 0}, scratch = {call->scratch, 0};
     struct pieces p = take(block, plan, &saved, &scratch);
-    const float *dz = output_gradient(block, call, &p);
+    const float *dy = output_gradient(block, call, &p);
 
     if (seki_cpu_convolution_dweights(
-            block->backend, plan->convolutions[0], dense_input(block, call, p.x), dz,
+            block->backend, plan->convolutions[0], dense_input(block, call, p.x), dy,
             seki_cpu_gradient(block, call, SEKI_WEIGHT, 0), p.convolution, error) < 0)
         return -1;
-    return call->dx.data != NULL ? input_gradient(block, plan, call, &p, dz, error) : 0;
+    return call->dx.data != NULL ? input_gradient(block, plan, call, &p, dy, error) : 0;
 }
 
 const struct cpu_block_ops seki_cpu_block_conv = {

@@ -20,12 +20,12 @@ static void copy(const struct seki_block *block, const struct seki_block_call *c
     struct cpu_map map = {.images = call->images,
                           .channels = block->in_channels,
                           .pixels = cpu_pixels(shape),
-                          .y = seki_cpu_view(y, call->images),
+                          .y = seki_cpu_view(block->backend, y, call->images),
                           .keep = call->keep,
                           .add = add};
 
     if (block->spec.kind == SEKI_BLOCK_IDENTITY)
-        map.x = seki_cpu_view(x, call->images);
+        map.x = seki_cpu_view(block->backend, x, call->images);
     else if (add)
         return;
     seki_cpu_parallel(block->backend, block->backend->kernels->map, &map);

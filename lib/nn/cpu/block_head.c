@@ -31,7 +31,7 @@ static struct cpu_head head_of(const struct seki_block *block, const struct seki
                              .channels = block->in_channels,
                              .classes = block->spec.out_channels,
                              .pixels = cpu_pixels(&block->spec.in),
-                             .x = seki_cpu_view(&call->x, call->images),
+                             .x = seki_cpu_view(block->backend, &call->x, call->images),
                              .weights = seki_cpu_parameter(block, call, SEKI_WEIGHT, 0),
                              .bias = seki_cpu_parameter(block, call, SEKI_BIAS, 0),
                              .keep = call->keep,
@@ -48,7 +48,7 @@ static int forward(struct seki_block *block, const struct cpu_plan *plan,
     struct cpu_head head = head_of(block, call, &p);
 
     (void)error;
-    head.y = seki_cpu_view(&call->y, call->images);
+    head.y = seki_cpu_view(block->backend, &call->y, call->images);
     head.add = call->add_y;
     seki_cpu_parallel(block->backend, kernels->head_mean, &head);
     seki_cpu_parallel(block->backend, kernels->head_linear, &head);
@@ -64,13 +64,13 @@ static int backward(struct seki_block *block, const struct cpu_plan *plan,
     struct cpu_head head = head_of(block, call, &p);
 
     (void)error;
-    head.dy = seki_cpu_view(&call->dy, call->images);
+    head.dy = seki_cpu_view(block->backend, &call->dy, call->images);
     head.dweights = seki_cpu_gradient(block, call, SEKI_WEIGHT, 0);
     head.dbias = seki_cpu_gradient(block, call, SEKI_BIAS, 0);
     seki_cpu_parallel(block->backend, kernels->head_dweights, &head);
     if (call->dx.data == NULL)
         return 0;
-    head.dx = seki_cpu_view(&call->dx, call->images);
+    head.dx = seki_cpu_view(block->backend, &call->dx, call->images);
     head.add = call->add_dx;
     seki_cpu_parallel(block->backend, kernels->head_dmean, &head);
     seki_cpu_parallel(block->backend, kernels->head_dx, &head);

@@ -28,7 +28,7 @@ static struct cpu_norm norm_of(const struct seki_block *block, const struct seki
     return (struct cpu_norm){.images = call->images,
                              .channels = block->in_channels,
                              .pixels = cpu_pixels(&block->spec.in),
-                             .z = seki_cpu_view(&call->x, call->images),
+                             .z = seki_cpu_view(block->backend, &call->x, call->images),
                              .keep = call->keep,
                              .relu = block->spec.relu_last};
 }
@@ -42,7 +42,7 @@ static int forward(struct seki_block *block, const struct cpu_plan *plan,
     struct cpu_norm norm = norm_of(block, call);
 
     (void)error;
-    norm.y = seki_cpu_view(&call->y, call->images);
+    norm.y = seki_cpu_view(block->backend, &call->y, call->images);
     norm.add = call->add_y;
     seki_cpu_norm_coefficients(block->backend, &norm, &parameters, call->mode, &pieces.state,
                                pieces.scratch);
@@ -59,8 +59,8 @@ static int backward(struct seki_block *block, const struct cpu_plan *plan,
     struct cpu_norm norm = norm_of(block, call);
 
     (void)error;
-    norm.dy = seki_cpu_view(&call->dy, call->images);
-    norm.dz = seki_cpu_view(&call->dx, call->images);
+    norm.dy = seki_cpu_view(block->backend, &call->dy, call->images);
+    norm.dz = seki_cpu_view(block->backend, &call->dx, call->images);
     norm.add = call->add_dx;
     seki_cpu_norm_backward(block->backend, &norm, &parameters, &pieces.state, pieces.scratch);
     return 0;

@@ -33,7 +33,8 @@ static struct pieces take(const struct seki_block *block, const struct cpu_plan 
     const size_t pixels = (size_t)plan->images * p.norm.pixels;
 
     p.norm.z =
-        cpu_dense(seki_cpu_take_floats(keep, pixels * (size_t)s->out_channels), s->out_channels);
+        cpu_dense(seki_cpu_take_elements(keep, block->backend, pixels * (size_t)s->out_channels),
+                  s->out_channels);
     p.state = seki_cpu_norm_take(keep, s->out_channels);
     p.scratch = seki_cpu_norm_scratch(scratch, block->backend, s->out_channels);
     seki_cpu_pointwise_take(scratch, block->backend, plan->train, 0, &p.pointwise);
@@ -55,11 +56,11 @@ static int forward(struct seki_block *block, const struct cpu_plan *plan,
     const struct cpu_norm_parameters parameters = seki_cpu_norm_parameters(block, call, 0, 0);
 
     (void)error;
-    p.norm.y = seki_cpu_view(&call->y, call->images);
+    p.norm.y = seki_cpu_view(block->backend, &call->y, call->images);
     p.norm.keep = call->keep;
     p.norm.add = call->add_y;
     p.pointwise.norm = &p.norm;
-    p.pointwise.x = seki_cpu_view(&call->x, call->images);
+    p.pointwise.x = seki_cpu_view(block->backend, &call->x, call->images);
     seki_cpu_pointwise_pack(backend, &p.pointwise, seki_cpu_parameter(block, call, SEKI_WEIGHT, 0));
     seki_cpu_norm_forward(backend, &p.norm, &parameters, call->mode, &p.state, p.scratch,
                           backend->kernels->pointwise, &p.pointwise);
@@ -75,11 +76,11 @@ static int backward(struct seki_block *block, const struct cpu_plan *plan,
     const struct cpu_norm_parameters parameters = seki_cpu_norm_parameters(block, call, 0, 0);
 
     (void)error;
-    p.norm.dy = seki_cpu_view(&call->dy, call->images);
+    p.norm.dy = seki_cpu_view(block->backend, &call->dy, call->images);
     p.norm.keep = call->keep;
     p.pointwise.norm = &p.norm;
-    p.pointwise.x = seki_cpu_view(&call->x, call->images);
-    p.pointwise.dx = seki_cpu_view(&call->dx, call->images);
+    p.pointwise.x = seki_cpu_view(block->backend, &call->x, call->images);
+    p.pointwise.dx = seki_cpu_view(block->backend, &call->dx, call->images);
     p.pointwise.add_dx = call->add_dx;
     seki_cpu_norm_sums(backend, &p.norm, &parameters, &p.state, p.scratch);
     seki_cpu_pointwise_pack_back(backend, &p.pointwise,

@@ -13,7 +13,7 @@ struct pieces {
 /* For backward the gradient of an image's output; then a vector for each column, or for max
  * pooling's backward the row_maxima of kernel_height rows of outputs; and room between the
  * threads'. */
-static size_t workspace_bytes(const struct cpu_pool *pool, bool train, bool norm)
+static size_t workspace_bytes(const struct cpu_pool *pool, bool train)
 {
     const size_t out = (size_t)pool->out_width, in = (size_t)pool->width;
     const size_t image = (size_t)pool->out_height * out * cpu_panel(pool->channels);
@@ -21,7 +21,7 @@ static size_t workspace_bytes(const struct cpu_pool *pool, bool train, bool norm
 
     if (train && pool->maximum && vectors < 3 * out * (size_t)pool->kernel_height)
         vectors = 3 * out * (size_t)pool->kernel_height;
-    return (vectors * SEKI_CPU_LANES + (train && norm ? image : 0)) * sizeof(float) + CPU_APART;
+    return (vectors * SEKI_CPU_LANES + (train ? image : 0)) * sizeof(float) + CPU_APART;
 }
 
 static struct pieces take(const struct seki_block *block, const struct cpu_plan *plan,
@@ -52,11 +52,11 @@ static struct pieces take(const struct seki_block *block, const struct cpu_plan 
 
     if (s->norm) {
         const size_t out = (size_t)plan->images * (size_t)channels * p.norm.pixels;
-        p.norm.z = cpu_dense(seki_cpu_take_floats(keep, out), channels);
+        p.norm.z = cpu_dense(seki_cpu_take_elements(keep, block->backend, out), channels);
         p.state = seki_cpu_norm_take(keep, channels);
         p.scratch = seki_cpu_norm_scratch(scratch, block->backend, channels);
     }
-    p.pool.workspace_bytes = workspace_bytes(&p.pool, plan->train, s->norm);
+    p.pool.workspace_bytes = workspace_bytes(&p.pool, plan->train);
     p.pool.workspace = seki_cpu_take(scratch, p.pool.workspace_bytes * (size_t)threads);
     return p;
 }
@@ -75,16 +75,16 @@ static int forward(struct seki_block *block, const struct cpu_plan *plan,
     struct pieces p = take(block, plan, &saved, &scratch);
 
     (void)error;
-    p.pool.x = seki_cpu_view(&call->x, call->images);
+    p.pool.x = seki_cpu_view(block->backend, &call->x, call->images);
     if (!block->spec.norm) {
-        p.pool.y = seki_cpu_view(&call->y, call->images);
+        p.pool.y = seki_cpu_view(block->backend, &call->y, call->images);
         p.pool.keep = call->keep;
         p.pool.add = call->add_y;
         seki_cpu_parallel(backend, backend->kernels->pool, &p.pool);
         return 0;
     }
     const struct cpu_norm_parameters parameters = seki_cpu_norm_parameters(block, call, 0, 0);
-    p.norm.y = seki_cpu_view(&call->y, call->images);
+    p.norm.y = seki_cpu_view(block->backend, &call->y, call->images);
     p.norm.keep = call->keep;
     p.norm.add = call->add_y;
     p.pool.norm = &p.norm;
@@ -102,17 +102,17 @@ static int backward(struct seki_block *block, const struct cpu_plan *plan,
     struct pieces p = take(block, plan, &saved, &scratch);
 
     (void)error;
-    p.pool.x = seki_cpu_view(&call->x, call->images);
-    p.pool.dx = seki_cpu_view(&call->dx, call->images);
+    p.pool.x = seki_cpu_view(block->backend, &call->x, call->images);
+    p.pool.dx = seki_cpu_view(block->backend, &call->dx, call->images);
     p.pool.add = call->add_dx;
     if (block->spec.norm) {
         const struct cpu_norm_parameters parameters = seki_cpu_norm_parameters(block, call, 0, 0);
-        p.norm.dy = seki_cpu_view(&call->dy, call->images);
+        p.norm.dy = seki_cpu_view(block->backend, &call->dy, call->images);
         p.norm.keep = call->keep;
         p.pool.norm = &p.norm;
         seki_cpu_norm_sums(backend, &p.norm, &parameters, &p.state, p.scratch);
     } else {
-        p.pool.dy = seki_cpu_view(&call->dy, call->images);
+        p.pool.dy = seki_cpu_view(block->backend, &call->dy, call->images);
         p.pool.keep = call->keep;
     }
     if (call->dx.data != NULL)

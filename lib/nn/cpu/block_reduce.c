@@ -40,7 +40,8 @@ static struct half take_half(const struct seki_block *block, const struct cpu_pl
     };
     const size_t pixels = (size_t)plan->images * half.norm.pixels;
 
-    half.norm.z = cpu_dense(seki_cpu_take_floats(keep, pixels * (size_t)channels), channels);
+    half.norm.z = cpu_dense(seki_cpu_take_elements(keep, block->backend, pixels * (size_t)channels),
+                            channels);
     half.state = seki_cpu_norm_take(keep, channels);
     half.scratch = seki_cpu_norm_scratch(scratch, block->backend, channels);
     seki_cpu_pointwise_take(scratch, block->backend, plan->train, 0, &half.pointwise);
@@ -73,10 +74,9 @@ static const float *weights_of(const struct seki_block *block, const struct seki
 static struct cpu_view half_view(const struct seki_block *block, const struct seki_block_call *call,
                                  const struct seki_window *window, int odd)
 {
-    struct cpu_view view = seki_cpu_view(window, call->images);
+    const struct cpu_view view = seki_cpu_view(block->backend, window, call->images);
 
-    view.data += odd * half_channels(block);
-    return view;
+    return cpu_view_from(block->backend, view, (size_t)(odd * half_channels(block)));
 }
 
 static void forward_half(struct seki_block *block, const struct seki_block_call *call,
@@ -90,7 +90,7 @@ static void forward_half(struct seki_block *block, const struct seki_block_call 
     half->norm.keep = call->keep;
     half->norm.add = call->add_y;
     half->pointwise.norm = &half->norm;
-    half->pointwise.x = seki_cpu_view(&call->x, call->images);
+    half->pointwise.x = seki_cpu_view(block->backend, &call->x, call->images);
     seki_cpu_pointwise_pack(backend, &half->pointwise, weights_of(block, call, odd));
     seki_cpu_norm_forward(backend, &half->norm, &parameters, call->mode, &half->state,
                           half->scratch, backend->kernels->pointwise, &half->pointwise);
@@ -114,10 +114,12 @@ static void clear_dx(const struct seki_block *block, const struct seki_block_cal
     struct cpu_map map = {.images = call->images,
                           .channels = block->spec.in.channels,
                           .pixels = cpu_pixels(&block->spec.in),
-                          .y = seki_cpu_view(&call->dx, call->images)};
+                          .y = seki_cpu_view(block->backend, &call->dx, call->images)};
 
-    for (int part = 0; part < block->spec.in.parts; part++, map.y.data += map.y.apart)
+    for (int part = 0; part < block->spec.in.parts; part++) {
         seki_cpu_parallel(block->backend, block->backend->kernels->map, &map);
+        map.y = cpu_view_from(block->backend, map.y, map.y.apart);
+    }
 }
 
 static void backward_half(struct seki_block *block, const struct seki_block_call *call,
@@ -131,8 +133,8 @@ static void backward_half(struct seki_block *block, const struct seki_block_call
     half->norm.dy = half_view(block, call, &call->dy, odd);
     half->norm.keep = call->keep;
     half->pointwise.norm = &half->norm;
-    half->pointwise.x = seki_cpu_view(&call->x, call->images);
-    half->pointwise.dx = seki_cpu_view(&call->dx, call->images);
+    half->pointwise.x = seki_cpu_view(block->backend, &call->x, call->images);
+    half->pointwise.dx = seki_cpu_view(block->backend, &call->dx, call->images);
     half->pointwise.add_dx = call->add_dx;
     seki_cpu_norm_sums(backend, &half->norm, &parameters, &half->state, half->scratch);
     seki_cpu_pointwise_pack_back(backend, &half->pointwise, weights_of(block, call, odd));

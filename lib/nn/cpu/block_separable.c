@@ -16,7 +16,7 @@ struct stage {
 
 struct pieces {
     struct stage stages[2];
-    float *dmiddle; /* of the first repeat's output */
+    void *dmiddle; /* of the first repeat's output */
 };
 
 static size_t out_pixels(const struct cpu_depthwise *d)
@@ -80,7 +80,8 @@ static struct pieces take(const struct seki_block *block, const struct cpu_plan 
         struct stage *stage = &p.stages[i];
         size_stage(block, plan->images, i, &p.stages[0], stage);
         const size_t pixels = images * stage->norm.pixels, out = (size_t)stage->norm.channels;
-        stage->norm.z = cpu_dense(seki_cpu_take_floats(keep, pixels * out), (int)out);
+        stage->norm.z =
+            cpu_dense(seki_cpu_take_elements(keep, block->backend, pixels * out), (int)out);
         stage->state = seki_cpu_norm_take(keep, (int)out);
         stage->scratch = seki_cpu_norm_scratch(scratch, block->backend, (int)out);
         seki_cpu_depthwise_take(scratch, block->backend, plan->train, &stage->depthwise);
@@ -88,7 +89,8 @@ static struct pieces take(const struct seki_block *block, const struct cpu_plan 
                                 &stage->pointwise);
     }
     if (plan->train && block->spec.repeats == 2)
-        p.dmiddle = seki_cpu_take_floats(scratch, images * p.stages[0].norm.pixels * in);
+        p.dmiddle =
+            seki_cpu_take_elements(scratch, block->backend, images * p.stages[0].norm.pixels * in);
     return p;
 }
 
@@ -108,7 +110,7 @@ static void connect(const struct seki_block *block, const struct seki_block_call
 
     stage->pointwise.norm = &stage->norm;
     if (repeat == 0) {
-        d->x = seki_cpu_view(&call->x, call->images);
+        d->x = seki_cpu_view(block->backend, &call->x, call->images);
         return;
     }
     struct stage *before = &p->stages[0];
@@ -141,7 +143,7 @@ static int forward(struct seki_block *block, const struct cpu_plan *plan,
                                 seki_cpu_parameter(block, call, SEKI_WEIGHT, i));
         /* The second depthwise convolution normalises what the first repeat leaves. */
         if (i == block->spec.repeats - 1) {
-            stage->norm.y = seki_cpu_view(&call->y, call->images);
+            stage->norm.y = seki_cpu_view(block->backend, &call->y, call->images);
             stage->norm.keep = call->keep;
             stage->norm.add = call->add_y;
         }
@@ -162,15 +164,15 @@ static void backward_stage(struct seki_block *block, const struct seki_block_cal
 
     connect(block, call, p, repeat);
     if (repeat == block->spec.repeats - 1) {
-        norm->dy = seki_cpu_view(&call->dy, call->images);
+        norm->dy = seki_cpu_view(block->backend, &call->dy, call->images);
         norm->keep = call->keep;
         seki_cpu_norm_sums(backend, norm, &parameters, &stage->state, stage->scratch);
     } else {
         norm->dy = cpu_dense(p->dmiddle, norm->channels);
         seki_cpu_norm_gradients(backend, norm, &parameters, &stage->state);
     }
-    d->dx =
-        repeat == 0 ? seki_cpu_view(&call->dx, call->images) : cpu_dense(p->dmiddle, d->channels);
+    d->dx = repeat == 0 ? seki_cpu_view(block->backend, &call->dx, call->images)
+                        : cpu_dense(p->dmiddle, d->channels);
     d->add_dx = repeat == 0 && call->add_dx;
     seki_cpu_depthwise_weights(d, seki_cpu_parameter(block, call, SEKI_DEPTHWISE, repeat), false);
     seki_cpu_depthwise_weights(d, seki_cpu_parameter(block, call, SEKI_DEPTHWISE, repeat), true);

@@ -14,32 +14,30 @@ static bool runs(const struct cpu_kernels *kernels)
      */
     const bool v3 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
                     __builtin_cpu_supports("bmi2");
+    const bool v4 = v3 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+                    __builtin_cpu_supports("avx512cd") && __builtin_cpu_supports("avx512dq") &&
+                    __builtin_cpu_supports("avx512vl");
+    if (kernels == &seki_cpu_kernels_v4_bf16)
+        return v4 && __builtin_cpu_supports("avx512bf16");
     if (kernels == &seki_cpu_kernels_v4)
-        return v3 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-               __builtin_cpu_supports("avx512cd") && __builtin_cpu_supports("avx512dq") &&
-               __builtin_cpu_supports("avx512vl");
+        return v4;
     if (kernels == &seki_cpu_kernels_v3)
         return v3;
 #endif
-    return kernels == &seki_cpu_kernels_base;
+    return kernels == &seki_cpu_kernels_base || kernels == &seki_cpu_kernels_base_bf16;
 }
 
-/* The widest first. */
-static const struct cpu_kernels *const sets[] = {
-#if defined(__x86_64__)
-    &seki_cpu_kernels_v4,
-    &seki_cpu_kernels_v3,
-#endif
-    &seki_cpu_kernels_base,
+/* The sets of a backend in each precision, the widest first; NULL ends them. */
+struct sets {
+    const struct cpu_kernels *fp32[4], *bf16[4];
 };
 
-const struct cpu_kernels *seki_cpu_kernels(void)
+/* The first that this machine runs, or the last; NULL: there is none. */
+static const struct cpu_kernels *choose(const struct cpu_kernels *const *sets)
 {
-    size_t best = 0;
-
-    while (best + 1 < sizeof(sets) / sizeof(sets[0]) && !runs(sets[best]))
-        best++;
-    return sets[best];
+    while (sets[0] != NULL && sets[1] != NULL && !runs(sets[0]))
+        sets++;
+    return sets[0];
 }
 
 void seki_cpu_parallel(const struct cpu_backend *backend, cpu_kernel *work, const void *call)
@@ -79,16 +77,22 @@ static void cpu_close(struct seki_backend *base)
     free(backend);
 }
 
-static struct seki_backend *open_with(const struct seki_backend_ops *ops,
-                                      const struct cpu_kernels *kernels, int threads,
+static struct seki_backend *open_with(const struct seki_backend_ops *ops, const struct sets *sets,
+                                      int threads, enum seki_precision precision,
                                       struct seki_error *error)
 {
+    const struct cpu_kernels *kernels = choose(precision == SEKI_BF16 ? sets->bf16 : sets->fp32);
     struct cpu_backend *backend;
 
+    if (kernels == NULL) {
+        seki_fail(error, SEKI_BAD_USE, "precision", "%s does not compute in %s, only in fp32",
+                  ops->name, seki_precision_name(precision));
+        return NULL;
+    }
     if (!runs(kernels)) {
         seki_fail(error, SEKI_NO_RESOURCE, "backend",
-                  "this processor has not all the instructions of %s, which %s needs",
-                  kernels->name, ops->name);
+                  "this processor has not all the instructions of %s, which %s needs for %s",
+                  kernels->name, ops->name, seki_precision_name(precision));
         return NULL;
     }
     backend = seki_allocate(1, sizeof(*backend), error);
@@ -96,6 +100,7 @@ static struct seki_backend *open_with(const struct seki_backend_ops *ops,
         return NULL;
     backend->base.ops = ops;
     backend->base.threads = threads > 0 ? threads : omp_get_num_procs();
+    backend->base.precision = precision;
     backend->kernels = kernels;
     if (seki_cpu_dnnl_open(backend, error) < 0) {
         free(backend);
@@ -105,10 +110,13 @@ static struct seki_backend *open_with(const struct seki_backend_ops *ops,
 }
 
 /* A table for each set of kernels, so that tests can ask for one by its name. */
-#define TABLE(variable, text, set)                                                                 \
-    static struct seki_backend *variable##_open(int threads, struct seki_error *error)             \
+#define TABLE(variable, text, ...)                                                                 \
+    static struct seki_backend *variable##_open(int threads, enum seki_precision precision,        \
+                                                struct seki_error *error)                          \
     {                                                                                              \
-        return open_with(&(variable), set, threads, error);                                        \
+        static const struct sets sets = __VA_ARGS__;                                               \
+                                                                                                   \
+        return open_with(&(variable), &sets, threads, precision, error);                           \
     }                                                                                              \
     const struct seki_backend_ops variable = {                                                     \
         .name = (text),                                                                            \
@@ -132,9 +140,15 @@ static struct seki_backend *open_with(const struct seki_backend_ops *ops,
         .sgd = seki_cpu_sgd,                                                                       \
     }
 
-TABLE(seki_backend_cpu, "cpu", seki_cpu_kernels());
-TABLE(seki_backend_cpu_base, "cpu-base", &seki_cpu_kernels_base);
 #if defined(__x86_64__)
-TABLE(seki_backend_cpu_v3, "cpu-v3", &seki_cpu_kernels_v3);
-TABLE(seki_backend_cpu_v4, "cpu-v4", &seki_cpu_kernels_v4);
+TABLE(seki_backend_cpu, "cpu",
+      {.fp32 = {&seki_cpu_kernels_v4, &seki_cpu_kernels_v3, &seki_cpu_kernels_base},
+       .bf16 = {&seki_cpu_kernels_v4_bf16}});
+TABLE(seki_backend_cpu_v3, "cpu-v3", {.fp32 = {&seki_cpu_kernels_v3}});
+TABLE(seki_backend_cpu_v4, "cpu-v4",
+      {.fp32 = {&seki_cpu_kernels_v4}, .bf16 = {&seki_cpu_kernels_v4_bf16}});
+#else
+TABLE(seki_backend_cpu, "cpu", {.fp32 = {&seki_cpu_kernels_base}});
 #endif
+TABLE(seki_backend_cpu_base, "cpu-base",
+      {.fp32 = {&seki_cpu_kernels_base}, .bf16 = {&seki_cpu_kernels_base_bf16}});

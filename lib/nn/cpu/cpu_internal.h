@@ -1,11 +1,14 @@
 /*
  * cpu_internal.h - the CPU backend among its own files.
  *
- * Layout of a tensor: (parts, N, H, W, channels) floats, dense: a part is a tensor of its own, so
+ * Layout of a tensor: (parts, N, H, W, channels) elements, dense: a part is a tensor of its own, so
  * that what works on one goes through memory in order. Most blocks see one part at a time; the 1x1
  * convolutions and the classifier take several as one range of channels, for all others block.c
- * brings them together first. oneDNN, which does the dense convolutions, is given dense tensors
+ * brings them together first. oneDNN, which does some dense convolutions, is given dense floats
  * alone.
+ *
+ * An element is a float, or in SEKI_BF16 a bf16; logits are always floats. What is no tensor -
+ * parameters, gradients, statistics, coefficients, sums - is float or double.
  *
  * Repeatability: every loop is cut into as many parts as the backend has threads, by position; sums
  * of the parts are added in their order, in double precision. Which thread does a part makes no
@@ -39,9 +42,6 @@ static inline struct cpu_backend *cpu_backend(struct seki_backend *backend)
 /* Runs work(call, part, parts) for every part, parts being the backend's threads. */
 void seki_cpu_parallel(const struct cpu_backend *backend, cpu_kernel *work, const void *call);
 
-/* The best set of kernels that this machine runs. */
-const struct cpu_kernels *seki_cpu_kernels(void);
-
 /* oneDNN runs on as many threads as OpenMP would give the calling thread. These set that to the
  * backend's number and back, around every call that reaches oneDNN. */
 int seki_cpu_threads_enter(const struct cpu_backend *backend);
@@ -70,6 +70,8 @@ struct cpu_arena {
 
 void *seki_cpu_take(struct cpu_arena *arena, size_t bytes);
 float *seki_cpu_take_floats(struct cpu_arena *arena, size_t count);
+void *seki_cpu_take_elements(struct cpu_arena *arena, const struct cpu_backend *backend,
+                             size_t count);
 
 /* ---- Tensors ------------------------------------------------------------------------------ */
 
@@ -80,11 +82,27 @@ int seki_cpu_tensor_write(struct seki_backend *backend, const struct seki_window
 int seki_cpu_tensor_read(struct seki_backend *backend, float *host,
                          const struct seki_window *window, int images, struct seki_error *error);
 
-struct cpu_view seki_cpu_view(const struct seki_window *window, int images);
+struct cpu_view seki_cpu_view(const struct cpu_backend *backend, const struct seki_window *window,
+                              int images);
 
-static inline struct cpu_view cpu_dense(float *data, int channels)
+/* A dense tensor of elements. */
+static inline struct cpu_view cpu_dense(void *data, int channels)
 {
-    return (struct cpu_view){data, (size_t)channels, 0};
+    return (struct cpu_view){.data = data, .stride = (size_t)channels};
+}
+
+/* A dense tensor of floats. */
+static inline struct cpu_view cpu_full(float *data, int channels)
+{
+    return (struct cpu_view){.data = data, .stride = (size_t)channels, .full = true};
+}
+
+/* The view from so many elements on. */
+static inline struct cpu_view cpu_view_from(const struct cpu_backend *backend, struct cpu_view view,
+                                            size_t elements)
+{
+    view.data = (char *)view.data + elements * backend->kernels->element;
+    return view;
 }
 
 /* ---- Convolutions (oneDNN) ---------------------------------------------------------------- */

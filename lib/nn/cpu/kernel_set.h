@@ -1,7 +1,7 @@
 /*
  * kernel_set.h - template: all kernels of one instruction set, from the width_*.h templates.
- * Included by kernels_*.c, which define SET (the table's name), SET_NAME and LANES (16, 8 or 4),
- * and choose the instruction set.
+ * Included by kernels_*.c, which define SET (the table's name), SET_NAME, LANES (16, 8 or 4) and
+ * BF16 (whether elements are bf16), and choose the instruction set.
  */
 #include "nn/cpu/kernels.h"
 
@@ -31,6 +31,18 @@
 #define CASE(K, D, S) (((K) << 8) + ((D) << 4) + (S))
 
 /* ---- What the templates share -------------------------------------------------------------- */
+
+#if BF16
+typedef uint16_t element;
+#else
+typedef float element;
+#endif
+
+/* That channel of a pixel. */
+static inline element *elements(const struct cpu_view *view, size_t pixel, int channel)
+{
+    return (element *)view->data + pixel * view->stride + channel;
+}
 
 struct span {
     int first, end;
@@ -178,8 +190,8 @@ static void moments(const void *call, int part, int parts)
     double *sums = m->sums + (size_t)part * m->sums_stride;
 
     while (run_next(&run, m->pixels, run_length(m->channels)))
-        EACH_WIDTH(m->channels, add_moments, m->z.data + run.first * m->z.stride + c, m->z.stride,
-                   run.count, run.first == begin, m->channels, sums + c);
+        EACH_WIDTH(m->channels, add_moments, elements(&m->z, run.first, c), m->z.stride, run.count,
+                   run.first == begin, m->channels, sums + c);
     finish_moments(m, run.end - begin, sums);
 }
 
@@ -189,8 +201,8 @@ static void normalise(const void *call, int part, int parts)
     struct run run = run_start(m->images, m->pixels, part, parts);
 
     while (run_next(&run, m->pixels, run_length(m->channels)))
-        EACH_WIDTH(m->channels, normalise, m, m->z.data + run.first * m->z.stride + c, m->z.stride,
-                   run.first, run.count, c, kept(m->keep, run.image));
+        EACH_WIDTH(m->channels, normalise, m, elements(&m->z, run.first, c), m->z.stride, run.first,
+                   run.count, c, kept(m->keep, run.image));
 }
 
 static void norm_sums(const void *call, int part, int parts)
@@ -211,11 +223,9 @@ static void norm_backward(const void *call, int part, int parts)
     struct run run = run_start(m->images, m->pixels, part, parts);
 
     while (run_next(&run, m->pixels, run_length(m->channels)))
-        EACH_WIDTH(m->channels, norm_backward, m, run.first, run.count, c, kept(m->keep, run.image),
-                   m->dz.data + run.first * m->dz.stride + c, m->dz.stride, m->add);
+        EACH_WIDTH(m->channels, norm_backward, m, run.first, run.count, c,
+                   kept(m->keep, run.image));
 }
-
-/* ---- Images ------------------------------------------------------------------------------- */
 
 /* ---- Convolutions ------------------------------------------------------------------------- */
 
@@ -239,7 +249,7 @@ static void pool(const void *call, int part, int parts)
 
     for (size_t image = first; image < end; image++) {
         const float keep = kept(p->keep, image);
-        float *y = p->y.data + image * pixels * p->y.stride;
+        element *y = elements(&p->y, image * pixels, 0);
         if (p->maximum)
             EACH_WIDTH(p->channels, max_pool, p, (int)image, c, y + c, p->y.stride, keep, p->add,
                        workspace);
@@ -263,24 +273,21 @@ static void pool_backward(const void *call, int part, int parts)
     const struct cpu_norm *m = p->norm;
     float *dz = (float *)(p->workspace + (size_t)part * p->workspace_bytes);
     const size_t pixels = (size_t)p->out_height * (size_t)p->out_width;
-    const size_t panel = m != NULL ? cpu_panel(p->channels) : 0;
+    const size_t panel = cpu_panel(p->channels);
     char *workspace = (char *)(dz + pixels * panel);
     const size_t end = cpu_first((size_t)p->images, part + 1, parts);
 
     for (size_t image = cpu_first((size_t)p->images, part, parts); image < end; image++) {
-        const float *dy = dz;
-        size_t stride = panel;
-        if (m != NULL) {
+        if (m != NULL)
             gradient_run(m, image * pixels, pixels, dz, panel);
-        } else {
-            dy = p->dy.data + image * pixels * p->dy.stride;
-            stride = p->dy.stride;
-        }
+        else
+            EACH_WIDTH(p->channels, gather, elements(&p->dy, image * pixels, c), p->dy.stride,
+                       pixels, false, dz + c, panel);
         if (p->maximum)
-            EACH_WIDTH(p->channels, max_pool_backward, p, (int)image, c, dy + c, stride,
+            EACH_WIDTH(p->channels, max_pool_backward, p, (int)image, c, dz + c, panel,
                        kept(p->keep, image), workspace);
         else
-            EACH_WIDTH(p->channels, average_pool_backward, p, (int)image, c, dy + c, stride,
+            EACH_WIDTH(p->channels, average_pool_backward, p, (int)image, c, dz + c, panel,
                        kept(p->keep, image), workspace);
     }
 }
@@ -294,7 +301,7 @@ static void head_mean(const void *call, int part, int parts)
 
     for (size_t n = cpu_first(images, part, parts); n < cpu_first(images, part + 1, parts); n++)
         for (int channel = 0, now; channel < h->channels; channel += now) {
-            float *x;
+            element *x;
             now = (int)part_channels(&h->x, channel, h->channels, &x);
             x += n * h->pixels * h->x.stride;
             EACH_WIDTH(now, head_mean, h, n, channel + c, x + c);
@@ -307,7 +314,7 @@ static void head_linear(const void *call, int part, int parts)
     const size_t images = (size_t)h->images, channels = (size_t)h->channels;
 
     for (size_t n = cpu_first(images, part, parts); n < cpu_first(images, part + 1, parts); n++) {
-        float *y = h->y.data + n * h->y.stride;
+        float *y = (float *)h->y.data + n * h->y.stride;
         for (int k = 0; k < h->classes; k++) {
             const float *a = h->mean + n * channels, *b = h->weights + (size_t)k * channels;
             double sum = h->bias[k];
@@ -335,7 +342,8 @@ static void head_dweights(const void *call, int part, int parts)
         double sum = 0;
         EACH_WIDTH(h->channels, head_dweights, h, (int)k, c);
         for (size_t n = 0; n < (size_t)h->images; n++)
-            sum += (double)h->dy.data[n * h->dy.stride + k] * (double)kept(h->keep, n);
+            sum += (double)((const float *)h->dy.data)[n * h->dy.stride + k] *
+                   (double)kept(h->keep, n);
         h->dbias[k] += (float)sum;
     }
 }
@@ -347,7 +355,7 @@ static void head_dx(const void *call, int part, int parts)
 
     for (size_t n = cpu_first(images, part, parts); n < cpu_first(images, part + 1, parts); n++)
         for (int channel = 0, now; channel < h->channels; channel += now) {
-            float *dx;
+            element *dx;
             now = (int)part_channels(&h->dx, channel, h->channels, &dx);
             dx += n * h->pixels * h->dx.stride;
             EACH_WIDTH(now, head_dx, h, n, channel + c, dx + c);
@@ -386,6 +394,7 @@ static void sgd(float *restrict weights, const float *restrict gradients, float 
 
 const struct cpu_kernels SET = {
     .name = SET_NAME,
+    .element = sizeof(element),
     .map = map,
     .moments = moments,
     .normalise = normalise,

@@ -11,6 +11,8 @@
 #ifndef SEKI_CPU_KERNELS_H
 #define SEKI_CPU_KERNELS_H
 
+#include <string.h>
+
 #include "base/base.h"
 
 /* The widest vector of any set, in floats: workspaces are sized for it. */
@@ -20,12 +22,14 @@
 /* The longest side of a maximum pooling's kernel. */
 #define SEKI_CPU_MAX_KERNEL 64
 
-/* A range of channels in all pixels of a tensor: pixel p's begin at data[p * stride]. Where a
- * kernel takes several parts of a tensor, their channels count on: the next part's lie `apart`
- * floats behind, and each has `stride` channels. */
+/* A range of channels in all pixels of a tensor of elements, floats or bf16 as the set has them:
+ * pixel p's begin at element p * stride. Where a kernel takes several parts of a tensor, their
+ * channels count on: the next part's lie `apart` elements behind, and each has `stride` channels.
+ * `full`: they are floats in every set; `map` and the classifier's results alone know of that. */
 struct cpu_view {
-    float *data;
+    void *data;
     size_t stride, apart;
+    bool full;
 };
 
 /* y (+)= keep[n] * f(x), f the identity or ReLU; x.data NULL is a tensor of zeros. With `mask`:
@@ -143,7 +147,7 @@ struct cpu_pool {
     size_t workspace_bytes;
 };
 
-/* mean over pixels → linear. x and dx may have several parts. */
+/* mean over pixels → linear. x and dx may have several parts; y and dy are full. */
 struct cpu_head {
     int images, channels, classes;
     size_t pixels;
@@ -156,6 +160,26 @@ struct cpu_head {
     bool add;        /* to y, or to dx */
 };
 
+static inline float cpu_bf16_to_float(uint16_t bf16)
+{
+    const uint32_t bits = (uint32_t)bf16 << 16;
+    float value;
+
+    memcpy(&value, &bits, sizeof(value));
+    return value;
+}
+
+/* The nearest, of two the even one; NaN stays NaN. */
+static inline uint16_t cpu_bf16_from_float(float value)
+{
+    uint32_t bits;
+
+    memcpy(&bits, &value, sizeof(bits));
+    if (value != value)
+        return (uint16_t)((bits | 0x400000) >> 16);
+    return (uint16_t)((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
+}
+
 /* Does its part of what `call`, one of the records above, describes. */
 typedef void cpu_kernel(const void *call, int part, int parts);
 
@@ -163,6 +187,7 @@ struct seki_sgd;
 
 struct cpu_kernels {
     const char *name;
+    size_t element; /* bytes of an element: 4 float, 2 bf16 */
     /* struct cpu_map */
     cpu_kernel *map;
     /* struct cpu_norm */
@@ -194,11 +219,12 @@ struct cpu_kernels {
                 const struct seki_sgd *sgd);
 };
 
-extern const struct cpu_kernels
-    seki_cpu_kernels_base; /* what the compiler's flags allow: SSE2, NEON */
+/* What the compiler's flags allow: SSE2, NEON; with elements of bf16 too. */
+extern const struct cpu_kernels seki_cpu_kernels_base, seki_cpu_kernels_base_bf16;
 #if defined(__x86_64__)
-extern const struct cpu_kernels seki_cpu_kernels_v3; /* x86-64-v3: AVX2, FMA */
-extern const struct cpu_kernels seki_cpu_kernels_v4; /* x86-64-v4: AVX-512 */
+extern const struct cpu_kernels seki_cpu_kernels_v3;      /* x86-64-v3: AVX2, FMA */
+extern const struct cpu_kernels seki_cpu_kernels_v4;      /* x86-64-v4: AVX-512 */
+extern const struct cpu_kernels seki_cpu_kernels_v4_bf16; /* AVX-512 with AVX512_BF16 */
 #endif
 
 /* The first of `count` items that part `part` of `parts` does; it ends where the next begins. */

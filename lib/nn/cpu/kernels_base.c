@@ -5,4 +5,5 @@
 #define SET      seki_cpu_kernels_base
 #define SET_NAME "base"
 #define LANES    4
+#define BF16     0
 #include "nn/cpu/kernel_set.h"

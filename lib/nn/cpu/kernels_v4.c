@@ -17,6 +17,7 @@
 #define SET      seki_cpu_kernels_v4
 #define SET_NAME "x86-64-v4"
 #define LANES    16
+#define BF16     0
 #include "nn/cpu/kernel_set.h"
 
 #if defined(__clang__)

@@ -9,17 +9,19 @@
 int seki_cpu_loss(struct seki_backend *backend, struct seki_loss_call *call,
                   struct seki_error *error)
 {
-    const struct cpu_view logits = seki_cpu_view(&call->logits, call->images);
-    const struct cpu_view dlogits = seki_cpu_view(&call->dlogits, call->images);
+    const struct cpu_view logits = seki_cpu_view(cpu_backend(backend), &call->logits, call->images);
+    const struct cpu_view dlogits =
+        seki_cpu_view(cpu_backend(backend), &call->dlogits, call->images);
     const double factor = (double)call->weight / (double)call->images;
 
-    (void)backend;
+    if (!logits.full)
+        SEKI_BUG("logits that are not in full precision");
     if (seki_check_labels(call, error) < 0)
         return -1;
     call->loss = 0;
     call->correct = 0;
     for (size_t n = 0; n < (size_t)call->images; n++) {
-        const float *values = logits.data + n * logits.stride;
+        const float *values = (const float *)logits.data + n * logits.stride;
         const int label = call->labels[n], best = seki_largest(values, call->classes);
         double sum = 0;
 
@@ -30,7 +32,7 @@ int seki_cpu_loss(struct seki_backend *backend, struct seki_loss_call *call,
         call->correct += best == label;
         for (int k = 0; dlogits.data != NULL && k < call->classes; k++) {
             double softmax = exp((double)values[k] - (double)values[best]) / sum;
-            dlogits.data[n * dlogits.stride + (size_t)k] =
+            ((float *)dlogits.data)[n * dlogits.stride + (size_t)k] =
                 (float)((softmax - (k == label)) * factor);
         }
     }

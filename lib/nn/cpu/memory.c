@@ -162,3 +162,9 @@ float *seki_cpu_take_floats(struct cpu_arena *arena, size_t count)
 {
     return seki_cpu_take(arena, count * sizeof(float));
 }
+
+void *seki_cpu_take_elements(struct cpu_arena *arena, const struct cpu_backend *backend,
+                             size_t count)
+{
+    return seki_cpu_take(arena, count * backend->kernels->element);
+}

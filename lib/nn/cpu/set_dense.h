@@ -69,7 +69,7 @@ static struct dense_work dense_start(const struct cpu_dense *d, int part, bool b
 static void pad_image(const struct cpu_dense *d, size_t image, const struct padded *p)
 {
     const size_t line = (size_t)d->width * d->x.stride;
-    const float *x = d->x.data + image * (size_t)d->height * line;
+    const element *x = (const element *)d->x.data + image * (size_t)d->height * line;
 
     for (size_t i = 0; i < (size_t)d->height; i++) {
         float *row = padded_row(p, i);
@@ -124,7 +124,7 @@ static void dense_dx(const struct cpu_dense *d, const struct dense_work *w, size
     const size_t panel = cpu_panel(d->in_channels), width = (size_t)d->width;
     const struct taps taps = {w->dz_taps, d->kernel_height * d->kernel_width,
                               (size_t)d->out_channels};
-    float *dx = d->dx.data + image * (size_t)d->height * width * d->dx.stride;
+    element *dx = elements(&d->dx, image * (size_t)d->height * width, 0);
 
     for (size_t i = 0; i < (size_t)d->height; i++, dx += width * d->dx.stride) {
         const float *inputs = padded_row(&w->x, i);

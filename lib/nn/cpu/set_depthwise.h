@@ -300,8 +300,7 @@ static void depthwise_dx(const struct cpu_depthwise *d, size_t image, int v,
                                  inputs + c, LANES, sums + c);
         else
             EACH_WIDTH_OF_VECTOR(d, v, scatter, w->row + c, LANES, inputs + c, LANES, width, true,
-                                 d->dx.data + pixel * d->dx.stride + channel + c, d->dx.stride,
-                                 d->add_dx);
+                                 elements(&d->dx, pixel, channel + c), d->dx.stride, d->add_dx);
     }
     for (int c = 0; d->mean != NULL && c < LANES && v * LANES + c < d->channels; c++) {
         norm_sums[v * LANES + c] += (double)sums[c];

@@ -36,23 +36,23 @@ static struct segment segment_at(const struct cpu_pointwise *w, size_t pixel, si
 }
 
 /* Channels channel .. end-1 that lie in one part: where they begin, how many. */
-static size_t part_channels(const struct cpu_view *view, int channel, int end, float **data)
+static size_t part_channels(const struct cpu_view *view, int channel, int end, element **data)
 {
     const size_t left = view->stride - (size_t)channel % view->stride;
 
-    *data =
-        view->data + (size_t)channel / view->stride * view->apart + (size_t)channel % view->stride;
+    *data = (element *)view->data + (size_t)channel / view->stride * view->apart +
+            (size_t)channel % view->stride;
     return left < (size_t)(end - channel) ? left : (size_t)(end - channel);
 }
 
-static void gather_part(const struct cpu_pointwise *w, size_t first, size_t count, const float *x,
+static void gather_part(const struct cpu_pointwise *w, size_t first, size_t count, const element *x,
                         int channels, float *tile, size_t stride)
 {
     const size_t pixel = (size_t)w->step * w->x.stride;
 
     for (size_t done = 0; done < count;) {
         struct segment s = segment_at(w, first + done, count - done);
-        const float *from = x + s.input * w->x.stride;
+        const element *from = x + s.input * w->x.stride;
         if (s.inside > 0)
             EACH_WIDTH(channels, gather, from + c, pixel, s.inside, w->relu, tile + c, stride);
         for (size_t i = s.inside; i < s.count; i++)
@@ -67,13 +67,13 @@ static void gather_run(const struct cpu_pointwise *w, size_t first, size_t count
                        int end, float *tile, size_t stride)
 {
     for (size_t now; channel < end; channel += (int)now, tile += now) {
-        float *x;
+        element *x;
         now = part_channels(&w->x, channel, end, &x);
         gather_part(w, first, count, x, (int)now, tile, stride);
     }
 }
 
-static void scatter_part(const struct cpu_pointwise *w, size_t first, size_t count, float *dx,
+static void scatter_part(const struct cpu_pointwise *w, size_t first, size_t count, element *dx,
                          int channels, const float *gradients, size_t stride, const float *inputs,
                          size_t inputs_stride)
 {
@@ -81,7 +81,7 @@ static void scatter_part(const struct cpu_pointwise *w, size_t first, size_t cou
 
     for (size_t done = 0; done < count;) {
         struct segment s = segment_at(w, first + done, count - done);
-        float *to = dx + s.input * w->dx.stride;
+        element *to = dx + s.input * w->dx.stride;
         if (s.inside > 0)
             EACH_WIDTH(channels, scatter, gradients + c, stride, inputs + c, inputs_stride,
                        s.inside, w->relu, to + c, pixel, w->add_dx);
@@ -97,7 +97,7 @@ static void scatter_run(const struct cpu_pointwise *w, size_t first, size_t coun
                         size_t inputs_stride)
 {
     for (size_t now; channel < end; channel += (int)now, gradients += now, inputs += now) {
-        float *dx;
+        element *dx;
         now = part_channels(&w->dx, channel, end, &dx);
         scatter_part(w, first, count, dx, (int)now, gradients, stride, inputs, inputs_stride);
     }
@@ -109,13 +109,13 @@ static void finish_run(const struct cpu_norm *m, const float *tile, size_t strid
                        size_t count, bool begin, double *sums)
 {
     if (m->known && m->y.data == NULL)
-        EACH_WIDTH(m->channels, gather, tile + c, stride, count, false,
-                   m->z.data + first * m->z.stride + c, m->z.stride);
+        EACH_WIDTH(m->channels, spread, tile + c, stride, count, elements(&m->z, first, c),
+                   m->z.stride);
     else if (m->known)
-        EACH_WIDTH(m->channels, normalise, m, tile + c, stride, first, count, c,
+        EACH_WIDTH(m->channels, normalise_tile, m, tile + c, stride, first, count, c,
                    kept(m->keep, first / m->pixels));
     else
-        EACH_WIDTH(m->channels, keep_result, tile + c, stride, m->z.data + first * m->z.stride + c,
+        EACH_WIDTH(m->channels, keep_result, tile + c, stride, elements(&m->z, first, c),
                    m->z.stride, count, begin, m->channels, sums + c);
 }
 
@@ -135,14 +135,14 @@ static void pointwise(const void *call, int part, int parts)
     const struct cpu_pointwise *w = call;
     const struct cpu_norm *m = w->norm;
     const size_t most = cpu_forward_run(w->in_channels), panel = cpu_panel(w->in_channels);
-    const bool direct = !w->relu && w->step == 1 && w->x.stride == (size_t)w->in_channels;
+    const bool direct = !BF16 && !w->relu && w->step == 1 && w->x.stride == (size_t)w->in_channels;
     float *inputs = (float *)(w->workspace + (size_t)part * w->workspace_bytes);
     double *sums = m->sums + (size_t)part * m->sums_stride;
     struct run run = run_start(m->images, m->pixels, part, parts);
     const size_t begin = run.first;
 
     while (run_next(&run, m->pixels, most)) {
-        const float *a = direct ? w->x.data + run.first * w->x.stride : inputs;
+        const float *a = direct ? (const float *)w->x.data + run.first * w->x.stride : inputs;
         if (!direct)
             gather_run(w, run.first, run.count, 0, w->in_channels, inputs, panel);
         forward_run(w, a, direct ? w->x.stride : panel, run.first, run.count, run.first == begin,
@@ -190,8 +190,8 @@ static void weight_sums_count(struct weight_sums *s, size_t pixels)
 static void gradient_run(const struct cpu_norm *m, size_t first, size_t count, float *tile,
                          size_t stride)
 {
-    EACH_WIDTH(m->channels, norm_backward, m, first, count, c, kept(m->keep, first / m->pixels),
-               tile + c, stride, false);
+    EACH_WIDTH(m->channels, norm_backward_tile, m, first, count, c,
+               kept(m->keep, first / m->pixels), tile + c, stride);
 }
 
 static void backward_run(const struct cpu_pointwise *w, size_t first, size_t count,

@@ -7,7 +7,7 @@
 static void V(fill_row)(const struct cpu_depthwise *d, size_t pixel, int channel, float *to,
                         size_t to_stride)
 {
-    const float *x = d->x.data + pixel * d->x.stride + channel;
+    const element *x = elements(&d->x, pixel, channel);
     const size_t stride = d->x.stride, width = (size_t)d->width;
 
     if (d->mean != NULL) {
@@ -16,13 +16,13 @@ static void V(fill_row)(const struct cpu_depthwise *d, size_t pixel, int channel
         for (size_t i = 0; i < width; i++) {
             __builtin_prefetch(x + (i + width) * stride);
             V(store)
-            (to + i * to_stride, V(relu)((V(load)(x + i * stride) - mean) * scale + shift));
+            (to + i * to_stride, V(relu)((V(fetch)(x + i * stride) - mean) * scale + shift));
         }
         return;
     }
     for (size_t i = 0; i < width; i++) {
         __builtin_prefetch(x + (i + width) * stride);
-        V(store)(to + i * to_stride, V(relu)(V(load)(x + i * stride)));
+        V(store)(to + i * to_stride, V(relu)(V(fetch)(x + i * stride)));
     }
 }
 
@@ -31,8 +31,8 @@ static void V(fill_row)(const struct cpu_depthwise *d, size_t pixel, int channel
 static void V(put_dx_and_sums)(const struct cpu_depthwise *d, size_t pixel, int channel,
                                const float *row, const float *inputs, size_t stride, float *sums)
 {
-    const float *x = d->x.data + pixel * d->x.stride + channel;
-    float *dx = d->dx.data + pixel * d->dx.stride + channel;
+    const element *x = elements(&d->x, pixel, channel);
+    element *dx = elements(&d->dx, pixel, channel);
     const size_t x_stride = d->x.stride, dx_stride = d->dx.stride, width = (size_t)d->width;
     const V(vector) mean = V(load)(d->mean + channel);
     const bool add = d->add_dx;
@@ -42,7 +42,7 @@ static void V(put_dx_and_sums)(const struct cpu_depthwise *d, size_t pixel, int 
         __builtin_prefetch(dx + (i + width) * dx_stride, 1);
         V(vector) g = V(where_positive)(V(load)(inputs + i * stride), V(load)(row + i * stride));
         sum += g;
-        products += g * (V(load)(x + i * x_stride) - mean);
+        products += g * (V(fetch)(x + i * x_stride) - mean);
         V(put)(dx + i * dx_stride, g, add);
     }
     V(store)(sums, sum);

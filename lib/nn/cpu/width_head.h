@@ -3,12 +3,12 @@
  */
 
 /* x: the image's, this channel's first. */
-static void V(head_mean)(const struct cpu_head *h, size_t image, int channel, const float *x)
+static void V(head_mean)(const struct cpu_head *h, size_t image, int channel, const element *x)
 {
     V(vector) sum = {0};
 
     for (size_t i = 0; i < h->pixels; i++)
-        sum += V(load)(x + i * h->x.stride);
+        sum += V(fetch)(x + i * h->x.stride);
     V(store)(h->mean + image * (size_t)h->channels + channel, sum * (1.0f / (float)h->pixels));
 }
 
@@ -20,7 +20,7 @@ static float V(head_dot)(const float *a, const float *b)
 /* dmean of one image: sum over the classes of dy * weights, keep and 1 / pixels in it. */
 static void V(head_dmean)(const struct cpu_head *h, size_t image, int channel)
 {
-    const float *dy = h->dy.data + image * h->dy.stride;
+    const float *dy = (const float *)h->dy.data + image * h->dy.stride;
     V(vector) sum = {0};
 
     for (int k = 0; k < h->classes; k++)
@@ -34,15 +34,16 @@ static void V(head_dweights)(const struct cpu_head *h, int class, int channel)
     V(vector) sum = {0};
 
     for (size_t n = 0; n < (size_t)h->images; n++) {
-        float dy = h->dy.data[n * h->dy.stride + (size_t) class];
+        float dy = ((const float *)h->dy.data)[n * h->dy.stride + (size_t) class];
         if (h->keep != NULL)
             dy *= h->keep[n];
         sum += V(load)(h->mean + n * (size_t)h->channels + channel) * dy;
     }
-    V(put)(h->dweights + (size_t) class * (size_t)h->channels + channel, sum, true);
+    float *dweights = h->dweights + (size_t) class * (size_t)h->channels + channel;
+    V(store)(dweights, V(load)(dweights) + sum);
 }
 
-static void V(head_dx)(const struct cpu_head *h, size_t image, int channel, float *dx)
+static void V(head_dx)(const struct cpu_head *h, size_t image, int channel, element *dx)
 {
     const V(vector) g = V(load)(h->dmean + image * (size_t)h->channels + channel);
 

@@ -3,38 +3,46 @@
  * that lie in one image. `first` and `count` say which pixels, `channel` which channels.
  */
 
+/* Value i of floats or of elements. */
+static inline __attribute__((always_inline)) V(vector)
+    V(value)(const void *values, size_t i, bool full)
+{
+    if (full)
+        return V(load)((const float *)values + i);
+    return V(fetch)((const element *)values + i);
+}
+
 static void V(map)(const struct cpu_map *m, size_t first, size_t count, int channel, float keep)
 {
-    float *y = m->y.data + first * m->y.stride + channel;
-    const size_t x_stride = m->x.stride, y_stride = m->y.stride;
-    const bool relu = m->relu, add = m->add;
+    const size_t x = first * m->x.stride + (size_t)channel;
+    const size_t mask = first * m->mask.stride + (size_t)channel;
+    const size_t y = first * m->y.stride + (size_t)channel;
+    const bool relu = m->relu;
 
-    if (m->x.data == NULL) {
-        const V(vector) zero = {0};
-        for (size_t i = 0; i < count; i++)
-            V(put)(y + i * y_stride, zero, add);
-        return;
-    }
-    const float *x = m->x.data + first * m->x.stride + channel;
-    if (m->mask.data != NULL) {
-        const float *mask = m->mask.data + first * m->mask.stride + channel;
-        for (size_t i = 0; i < count; i++)
-            V(put)
-        (y + i * y_stride,
-         keep * V(where_positive)(V(load)(mask + i * m->mask.stride), V(load)(x + i * x_stride)),
-         add);
-        return;
-    }
     for (size_t i = 0; i < count; i++) {
-        V(vector) v = V(load)(x + i * x_stride);
-        V(put)(y + i * y_stride, keep * (relu ? V(relu)(v) : v), add);
+        V(vector) v = {0};
+        if (m->x.data != NULL)
+            v = V(value)(m->x.data, x + i * m->x.stride, m->x.full);
+        if (m->mask.data != NULL)
+            v = V(where_positive)(V(value)(m->mask.data, mask + i * m->mask.stride, m->mask.full),
+                                  v);
+        v = keep * (relu ? V(relu)(v) : v);
+        if (!m->y.full) {
+            V(put)(elements(&m->y, first + i, channel), v, m->add);
+            continue;
+        }
+        float *to = (float *)m->y.data + y + i * m->y.stride;
+        if (m->add)
+            v += V(load)(to);
+        V(store)(to, v);
     }
 }
 
 /* A part's moments: [3][channels] a value near the mean, the sum of deviations from it, the sum of
  * their squares. The first run of values gives its own mean as that value. */
-static V(vector) V(moments_about)(const float *values, size_t stride, size_t count, bool first,
-                                  int channels, double *sums)
+static inline __attribute__((always_inline)) V(vector)
+    V(moments_about)(const void *values, bool full, size_t stride, size_t count, bool first,
+                     int channels, double *sums)
 {
     V(vector) about = {0};
 
@@ -44,7 +52,7 @@ static V(vector) V(moments_about)(const float *values, size_t stride, size_t cou
         return about;
     }
     for (size_t i = 0; i < count; i++)
-        about += V(load)(values + i * stride);
+        about += V(value)(values, i * stride, full);
     about *= 1.0f / (float)count;
     for (int lane = 0; lane < W; lane++) {
         sums[lane] = (double)V(lane)(&about, lane);
@@ -53,12 +61,13 @@ static V(vector) V(moments_about)(const float *values, size_t stride, size_t cou
     return about;
 }
 
-/* Adds a run of values to the moments; with z not NULL they are stored there on the way. */
+/* Adds a run of values to the moments; with z not NULL they are stored there on the way, and the
+ * moments are of what stands there. */
 static inline __attribute__((always_inline)) void
-V(pass_moments)(const float *values, size_t stride, float *z, size_t z_stride, size_t count,
-                bool first, int channels, double *sums)
+V(pass_moments)(const void *values, bool full, size_t stride, element *z, size_t z_stride,
+                size_t count, bool first, int channels, double *sums)
 {
-    const V(vector) about = V(moments_about)(values, stride, count, first, channels, sums);
+    const V(vector) about = V(moments_about)(values, full, stride, count, first, channels, sums);
     V(vector) sum[2], squares[2];
     size_t i = 0;
 
@@ -67,18 +76,20 @@ V(pass_moments)(const float *values, size_t stride, float *z, size_t z_stride, s
     for (; i + 2 <= count; i += 2)
         UNROLL(2)
     for (size_t n = 0; n < 2; n++) {
-        const V(vector) value = V(load)(values + (i + n) * stride), d = value - about;
+        V(vector) d = V(value)(values, (i + n) * stride, full);
         if (z != NULL) {
             __builtin_prefetch(z + (i + n + count) * z_stride, 1);
-            V(store)(z + (i + n) * z_stride, value);
+            d = V(write)(z + (i + n) * z_stride, d);
         }
+        d -= about;
         sum[n] += d;
         squares[n] += d * d;
     }
     if (i < count) {
-        const V(vector) value = V(load)(values + i * stride), d = value - about;
+        V(vector) d = V(value)(values, i * stride, full);
         if (z != NULL)
-            V(store)(z + i * z_stride, value);
+            d = V(write)(z + i * z_stride, d);
+        d -= about;
         sum[0] += d;
         squares[0] += d * d;
     }
@@ -90,41 +101,55 @@ V(pass_moments)(const float *values, size_t stride, float *z, size_t z_stride, s
     }
 }
 
-static void V(add_moments)(const float *z, size_t stride, size_t count, bool first, int channels,
+static void V(add_moments)(const element *z, size_t stride, size_t count, bool first, int channels,
                            double *sums)
 {
-    V(pass_moments)(z, stride, NULL, 0, count, first, channels, sums);
+    V(pass_moments)(z, false, stride, NULL, 0, count, first, channels, sums);
 }
 
-static void V(keep_result)(const float *tile, size_t tile_stride, float *z, size_t z_stride,
+static void V(keep_result)(const float *tile, size_t tile_stride, element *z, size_t z_stride,
                            size_t count, bool first, int channels, double *sums)
 {
-    V(pass_moments)(tile, tile_stride, z, z_stride, count, first, channels, sums);
+    V(pass_moments)(tile, true, tile_stride, z, z_stride, count, first, channels, sums);
 }
 
 /* y (+)= keep * f((z - mean) * scale + shift) for a run of values of z. */
-static void V(normalise)(const struct cpu_norm *m, const float *z, size_t z_stride, size_t first,
-                         size_t count, int channel, float keep)
+static inline __attribute__((always_inline)) void
+V(normalise_values)(const struct cpu_norm *m, const void *z, bool full, size_t z_stride,
+                    size_t first, size_t count, int channel, float keep)
 {
-    float *y = m->y.data + first * m->y.stride + channel;
+    element *y = elements(&m->y, first, channel);
     const V(vector) mean = V(load)(m->mean + channel), scale = V(load)(m->scale + channel),
                     shift = V(load)(m->shift + channel);
     const size_t y_stride = m->y.stride;
     const bool relu = m->relu, add = m->add;
 
     for (size_t i = 0; i < count; i++) {
-        __builtin_prefetch(z + (i + 16) * z_stride);
+        if (!full)
+            __builtin_prefetch((const element *)z + (i + 16) * z_stride);
         __builtin_prefetch(y + (i + 16) * y_stride, 1);
-        V(vector) v = (V(load)(z + i * z_stride) - mean) * scale + shift;
+        V(vector) v = (V(value)(z, i * z_stride, full) - mean) * scale + shift;
         V(put)(y + i * y_stride, keep * (relu ? V(relu)(v) : v), add);
     }
+}
+
+static void V(normalise)(const struct cpu_norm *m, const element *z, size_t z_stride, size_t first,
+                         size_t count, int channel, float keep)
+{
+    V(normalise_values)(m, z, false, z_stride, first, count, channel, keep);
+}
+
+/* The same, z being a tile. */
+static void V(normalise_tile)(const struct cpu_norm *m, const float *z, size_t z_stride,
+                              size_t first, size_t count, int channel, float keep)
+{
+    V(normalise_values)(m, z, true, z_stride, first, count, channel, keep);
 }
 
 static void V(norm_sums)(const struct cpu_norm *m, size_t first, size_t count, int channel,
                          float keep, double *sums)
 {
-    const float *z = m->z.data + first * m->z.stride + channel;
-    const float *dy = m->dy.data + first * m->dy.stride + channel;
+    const element *z = elements(&m->z, first, channel), *dy = elements(&m->dy, first, channel);
     const V(vector) mean = V(load)(m->mean + channel), scale = V(load)(m->scale + channel),
                     shift = V(load)(m->shift + channel);
     const size_t z_stride = m->z.stride, dy_stride = m->dy.stride;
@@ -134,8 +159,8 @@ static void V(norm_sums)(const struct cpu_norm *m, size_t first, size_t count, i
 
     for (; i + 2 <= count; i += 2) {
         V(vector)
-        d0 = V(load)(z + i * z_stride) - mean, d1 = V(load)(z + (i + 1) * z_stride) - mean;
-        V(vector) g0 = V(load)(dy + i * dy_stride), g1 = V(load)(dy + (i + 1) * dy_stride);
+        d0 = V(fetch)(z + i * z_stride) - mean, d1 = V(fetch)(z + (i + 1) * z_stride) - mean;
+        V(vector) g0 = V(fetch)(dy + i * dy_stride), g1 = V(fetch)(dy + (i + 1) * dy_stride);
         if (relu) {
             g0 = V(where_positive)(d0 * scale + shift, g0);
             g1 = V(where_positive)(d1 * scale + shift, g1);
@@ -146,7 +171,7 @@ static void V(norm_sums)(const struct cpu_norm *m, size_t first, size_t count, i
         b1 += g1 * d1;
     }
     if (i < count) {
-        V(vector) d0 = V(load)(z + i * z_stride) - mean, g0 = V(load)(dy + i * dy_stride);
+        V(vector) d0 = V(fetch)(z + i * z_stride) - mean, g0 = V(fetch)(dy + i * dy_stride);
         if (relu)
             g0 = V(where_positive)(d0 * scale + shift, g0);
         a0 += g0;
@@ -160,12 +185,13 @@ static void V(norm_sums)(const struct cpu_norm *m, size_t first, size_t count, i
     }
 }
 
-/* dz (+)= its gradient, for a run of pixels from `first` on; dz: the first one's. */
-static void V(norm_backward)(const struct cpu_norm *m, size_t first, size_t count, int channel,
-                             float keep, float *dz, size_t dz_stride, bool add)
+/* dz (+)= its gradient, for a run of pixels from `first` on; dz, elements or a tile: the first
+ * one's. */
+static inline __attribute__((always_inline)) void
+V(norm_gradient)(const struct cpu_norm *m, size_t first, size_t count, int channel, float keep,
+                 void *dz, bool full, size_t dz_stride, bool add)
 {
-    const float *z = m->z.data + first * m->z.stride + channel;
-    const float *dy = m->dy.data + first * m->dy.stride + channel;
+    const element *z = elements(&m->z, first, channel), *dy = elements(&m->dy, first, channel);
     const V(vector) mean = V(load)(m->mean + channel), scale = V(load)(m->scale + channel),
                     shift = V(load)(m->shift + channel), offset = V(load)(m->offset + channel),
                     slope = V(load)(m->slope + channel), factor = scale * keep;
@@ -175,27 +201,51 @@ static void V(norm_backward)(const struct cpu_norm *m, size_t first, size_t coun
     for (size_t i = 0; i < count; i++) {
         __builtin_prefetch(z + (i + count) * z_stride);
         __builtin_prefetch(dy + (i + count) * dy_stride);
-        V(vector) d = V(load)(z + i * z_stride) - mean, g = V(load)(dy + i * dy_stride);
+        V(vector) d = V(fetch)(z + i * z_stride) - mean, g = V(fetch)(dy + i * dy_stride);
         if (relu)
             g = V(where_positive)(d * scale + shift, g);
-        V(put)(dz + i * dz_stride, factor * g - offset - d * slope, add);
+        g = factor * g - offset - d * slope;
+        if (full)
+            V(store)((float *)dz + i * dz_stride, g);
+        else
+            V(put)((element *)dz + i * dz_stride, g, add);
     }
 }
 
-/* A run of pixels, `pixel` floats apart, into a tile, through ReLU or not. */
-static void V(gather)(const float *x, size_t pixel, size_t count, bool relu, float *tile,
+static void V(norm_backward)(const struct cpu_norm *m, size_t first, size_t count, int channel,
+                             float keep)
+{
+    V(norm_gradient)
+    (m, first, count, channel, keep, elements(&m->dz, first, channel), false, m->dz.stride, m->add);
+}
+
+static void V(norm_backward_tile)(const struct cpu_norm *m, size_t first, size_t count, int channel,
+                                  float keep, float *tile, size_t stride)
+{
+    V(norm_gradient)(m, first, count, channel, keep, tile, true, stride, false);
+}
+
+/* A run of pixels, `pixel` elements apart, into a tile, through ReLU or not. */
+static void V(gather)(const element *x, size_t pixel, size_t count, bool relu, float *tile,
                       size_t stride)
 {
     for (size_t i = 0; i < count; i++) {
         __builtin_prefetch(x + (i + count) * pixel);
-        V(vector) v = V(load)(x + i * pixel);
+        V(vector) v = V(fetch)(x + i * pixel);
         V(store)(tile + i * stride, relu ? V(relu)(v) : v);
     }
 }
 
+/* A tile into a run of pixels. */
+static void V(spread)(const float *tile, size_t stride, size_t count, element *y, size_t pixel)
+{
+    for (size_t i = 0; i < count; i++)
+        V(write)(y + i * pixel, V(load)(tile + i * stride));
+}
+
 /* dx (+)= the tile's gradients, with ReLU where its inputs (a tile too) were positive. */
 static void V(scatter)(const float *gradients, size_t stride, const float *inputs,
-                       size_t inputs_stride, size_t count, bool relu, float *dx, size_t pixel,
+                       size_t inputs_stride, size_t count, bool relu, element *dx, size_t pixel,
                        bool add)
 {
     for (size_t i = 0; i < count; i++) {

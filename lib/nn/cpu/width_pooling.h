@@ -4,25 +4,26 @@
  * that.
  */
 
-static void V(max_pool)(const struct cpu_pool *p, int image, int channel, float *y, size_t y_stride,
-                        float keep, bool add, char *workspace)
+static void V(max_pool)(const struct cpu_pool *p, int image, int channel, element *y,
+                        size_t y_stride, float keep, bool add, char *workspace)
 {
     V(vector) *row = (V(vector) *)workspace;
     const size_t pixel = p->x.stride, line = (size_t)p->width * pixel;
-    const float *x = p->x.data + (size_t)image * (size_t)p->height * line + channel;
+    const element *x =
+        (const element *)p->x.data + (size_t)image * (size_t)p->height * line + channel;
     const bool relu = p->relu;
 
     for (int i = 0; i < p->out_height; i++) {
         const struct span rows =
             pool_span(i, p->stride_height, p->padding_height, p->kernel_height, p->height);
-        const float *at = x + (size_t)rows.first * line;
+        const element *at = x + (size_t)rows.first * line;
         for (int j = 0; j < p->width; j++)
-            row[j] = V(load)(at + (size_t)j * pixel);
+            row[j] = V(fetch)(at + (size_t)j * pixel);
         for (int k = rows.first + 1; k < rows.end; k++) {
             at += line;
             for (int j = 0; j < p->width; j++) {
                 __builtin_prefetch(at + line + (size_t)j * pixel);
-                row[j] = V(maximum)(row[j], V(load)(at + (size_t)j * pixel));
+                row[j] = V(maximum)(row[j], V(fetch)(at + (size_t)j * pixel));
             }
         }
         for (int j = 0; relu && j < p->width; j++)
@@ -52,17 +53,16 @@ struct V(row_maxima) {
 };
 
 /* Of the columns first .. end-1 of a row; COUNT if it is constant and not 0. */
-static inline __attribute__((always_inline)) void V(find_row_maximum)(const float *x, size_t pixel,
-                                                                      int count, const int COUNT,
-                                                                      int first_tap, bool relu,
-                                                                      struct V(row_maxima) * to)
+static inline __attribute__((always_inline)) void
+V(find_row_maximum)(const element *x, size_t pixel, int count, const int COUNT, int first_tap,
+                    bool relu, struct V(row_maxima) * to)
 {
     const V(mask) none = {0};
-    V(vector) most = relu ? V(relu)(V(load)(x)) : V(load)(x);
+    V(vector) most = relu ? V(relu)(V(fetch)(x)) : V(fetch)(x);
     V(mask) column = none + first_tap;
 
     for (int k = 1; k < (COUNT != 0 ? COUNT : count); k++) {
-        V(vector) value = V(load)(x + (size_t)k * pixel);
+        V(vector) value = V(fetch)(x + (size_t)k * pixel);
         value = relu ? V(relu)(value) : value;
         V(mask) take = V(wins)(most, value);
         most = V(select)(take, value, most);
@@ -73,7 +73,7 @@ static inline __attribute__((always_inline)) void V(find_row_maximum)(const floa
     to->gradient = (V(vector)){0};
 }
 
-static void V(find_row_maxima)(const struct cpu_pool *p, const float *row,
+static void V(find_row_maxima)(const struct cpu_pool *p, const element *row,
                                struct V(row_maxima) * to)
 {
     const size_t pixel = p->x.stride;
@@ -83,7 +83,7 @@ static void V(find_row_maxima)(const struct cpu_pool *p, const float *row,
         const struct span columns =
             pool_span(j, p->stride_width, p->padding_width, p->kernel_width, p->width);
         const int tap = columns.first - j * p->stride_width + p->padding_width;
-        const float *x = row + (size_t)columns.first * pixel;
+        const element *x = row + (size_t)columns.first * pixel;
         if (columns.end - columns.first == 3)
             V(find_row_maximum)(x, pixel, 3, 3, tap, relu, to + j);
         else
@@ -116,8 +116,8 @@ V(share_gradients)(struct V(row_maxima) *const *rows, int count, const int COUNT
 static void V(put_row_gradients)(const struct cpu_pool *p, const struct V(row_maxima) * from,
                                  size_t pixel, int channel, float keep)
 {
-    const float *x = p->x.data + pixel * p->x.stride + channel;
-    float *dx = p->dx.data + pixel * p->dx.stride + channel;
+    const element *x = elements(&p->x, pixel, channel);
+    element *dx = elements(&p->dx, pixel, channel);
     const bool relu = p->relu, add = p->add;
 
     for (int c = 0; c < p->width; c++, x += p->x.stride, dx += p->dx.stride) {
@@ -136,7 +136,7 @@ static void V(put_row_gradients)(const struct cpu_pool *p, const struct V(row_ma
                 sum += V(keep)(V(equals)(from[j].column, tap), from[j].gradient);
         }
         sum *= keep;
-        V(put)(dx, relu ? V(where_positive)(V(load)(x), sum) : sum, add);
+        V(put)(dx, relu ? V(where_positive)(V(fetch)(x), sum) : sum, add);
     }
 }
 
@@ -160,7 +160,7 @@ static void V(max_pool_backward)(const struct cpu_pool *p, int image, int channe
             rows[r - span.first] = ring + (size_t)(r % p->kernel_height) * columns;
         for (; found < span.end; found++)
             V(find_row_maxima)
-        (p, p->x.data + (first + (size_t)found * (size_t)p->width) * p->x.stride + (size_t)channel,
+        (p, elements(&p->x, first + (size_t)found * (size_t)p->width, channel),
          rows[found - span.first]);
         if (span.end - span.first == 3)
             V(share_gradients)(rows, 3, 3, p->out_width, dy, dy_stride);
@@ -174,12 +174,13 @@ static void V(max_pool_backward)(const struct cpu_pool *p, int image, int channe
      first + (size_t)put * (size_t)p->width, channel, keep);
 }
 
-static void V(average_pool)(const struct cpu_pool *p, int image, int channel, float *y,
+static void V(average_pool)(const struct cpu_pool *p, int image, int channel, element *y,
                             size_t y_stride, float keep, bool add, char *workspace)
 {
     V(vector) *row = (V(vector) *)workspace;
     const size_t pixel = p->x.stride, line = (size_t)p->width * pixel;
-    const float *x = p->x.data + (size_t)image * (size_t)p->height * line + channel;
+    const element *x =
+        (const element *)p->x.data + (size_t)image * (size_t)p->height * line + channel;
     const bool relu = p->relu;
 
     for (int i = 0; i < p->out_height; i++) {
@@ -187,10 +188,10 @@ static void V(average_pool)(const struct cpu_pool *p, int image, int channel, fl
             pool_span(i, p->stride_height, p->padding_height, p->kernel_height, p->height);
         memset(row, 0, (size_t)p->width * sizeof(*row));
         for (int k = rows.first; k < rows.end; k++) {
-            const float *at = x + (size_t)k * line;
+            const element *at = x + (size_t)k * line;
             for (int j = 0; j < p->width; j++) {
                 __builtin_prefetch(at + line + (size_t)j * pixel);
-                V(vector) value = V(load)(at + (size_t)j * pixel);
+                V(vector) value = V(fetch)(at + (size_t)j * pixel);
                 row[j] += relu ? V(relu)(value) : value;
             }
         }
@@ -216,8 +217,8 @@ static void V(average_pool_backward)(const struct cpu_pool *p, int image, int ch
     V(vector) *row = (V(vector) *)workspace; /* out_width sums over the outputs above each other */
     const size_t pixels = (size_t)p->height * (size_t)p->width;
     const size_t line = (size_t)p->out_width * dy_stride;
-    const float *x = p->x.data + (size_t)image * pixels * p->x.stride + channel;
-    float *dx = p->dx.data + (size_t)image * pixels * p->dx.stride + channel;
+    const element *x = elements(&p->x, (size_t)image * pixels, channel);
+    element *dx = elements(&p->dx, (size_t)image * pixels, channel);
 
     for (int i = 0; i < p->height; i++) {
         const struct span rows =
@@ -242,7 +243,7 @@ static void V(average_pool_backward)(const struct cpu_pool *p, int image, int ch
             else
                 for (int k = columns.first; k < columns.end; k++)
                     sum += row[k];
-            V(put)(dx, p->relu ? V(where_positive)(V(load)(x), sum) : sum, p->add);
+            V(put)(dx, p->relu ? V(where_positive)(V(fetch)(x), sum) : sum, p->add);
         }
     }
 }

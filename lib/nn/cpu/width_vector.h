@@ -144,10 +144,76 @@ static inline void V(store)(float *p, V(vector) x)
     *(V(vector) *)p = x;
 }
 
+/* ---- Elements: fetch widens one, write rounds to it and gives what stands there now ---------- */
+
+#if !BF16
+
+static inline V(vector) V(fetch)(const element *p)
+{
+    return V(load)(p);
+}
+
+static inline V(vector) V(write)(element *p, V(vector) x)
+{
+    V(store)(p, x);
+    return x;
+}
+
+#elif W == 1
+
+static inline V(vector) V(fetch)(const element *p)
+{
+    return cpu_bf16_to_float(*p);
+}
+
+static inline V(vector) V(write)(element *p, V(vector) x)
+{
+    *p = cpu_bf16_from_float(x);
+    return cpu_bf16_to_float(*p);
+}
+
+#else
+
+typedef uint16_t V(half) __attribute__((vector_size(W * 2), aligned(2), may_alias));
+typedef uint32_t V(bits) __attribute__((vector_size(W * 4), aligned(4), may_alias));
+
+static inline V(vector) V(widen)(V(half) x)
+{
+    return (V(vector))(__builtin_convertvector(x, V(bits)) << 16);
+}
+
+static inline V(half) V(narrow)(V(vector) x)
+{
+#if defined(NARROW_16) && W == 16
+    return (V(half))NARROW_16(x);
+#elif defined(NARROW_16) && W == 8
+    return (V(half))NARROW_8(x);
+#else /* as cpu_bf16_from_float */
+    const V(bits) bits = (V(bits))x, nearest = bits + 0x7fff + (bits >> 16 & 1);
+    const V(bits) nan = (V(bits))(x != x);
+    return __builtin_convertvector(((nearest & ~nan) | ((bits | 0x400000) & nan)) >> 16, V(half));
+#endif
+}
+
+static inline V(vector) V(fetch)(const element *p)
+{
+    return V(widen)(*(const V(half) *)p);
+}
+
+static inline V(vector) V(write)(element *p, V(vector) x)
+{
+    const V(half) half = V(narrow)(x);
+
+    *(V(half) *)p = half;
+    return V(widen)(half);
+}
+
+#endif
+
 /* y (+)= x */
-static inline void V(put)(float *y, V(vector) x, bool add)
+static inline void V(put)(element *y, V(vector) x, bool add)
 {
     if (add)
-        x += V(load)(y);
-    V(store)(y, x);
+        x += V(fetch)(y);
+    V(write)(y, x);
 }

@@ -8,11 +8,18 @@
 
 #define ALIGNMENT ((size_t)64)
 
-static struct seki_backend *ref_open(int threads, struct seki_error *error)
+static struct seki_backend *ref_open(int threads, enum seki_precision precision,
+                                     struct seki_error *error)
 {
-    struct seki_backend *backend = seki_allocate(1, sizeof *backend, error);
+    struct seki_backend *backend;
 
     (void)threads; /* always one */
+    if (precision != SEKI_FP32) {
+        seki_fail(error, SEKI_BAD_USE, "precision", "ref does not compute in %s, only in fp32",
+                  seki_precision_name(precision));
+        return NULL;
+    }
+    backend = seki_allocate(1, sizeof *backend, error);
     if (backend == NULL)
         return NULL;
     backend->ops = &seki_backend_ref;
