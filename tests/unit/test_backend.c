@@ -50,15 +50,24 @@ static double mean_distance(const float *got, const float *expected, size_t coun
  * convolutions and two BN.
  * bf16: a value keeps 8 bits, so each rounding is off by up to 2^-9 of it, 0.001 in the mean, and
  * what goes through a block is rounded up to five times. Where that moves a value over 0 between
- * two convolutions, ReLU lets the wrong gradient through: single values may be off altogether, so
+ * two convolutions, ReLU lets a wrong gradient through; a few of these are `flips` of what the
+ * first of two repeats learns from these small pictures. Single values may be off altogether, so
  * what is bounded is the mean. */
 static const struct tolerance {
     double (*distance)(const float *got, const float *expected, size_t count);
-    double forward, gradient;
+    double forward, gradient, flips;
 } tolerances[] = {
-    [SEKI_FP32] = {largest_distance, 5e-6, 2e-5},
-    [SEKI_BF16] = {mean_distance, 0.01, 0.04},
+    [SEKI_FP32] = {largest_distance, 5e-6, 2e-5, 2e-5},
+    [SEKI_BF16] = {mean_distance, 0.01, 0.03, 0.15},
 };
+
+static double gradient_tolerance(const struct tolerance *tolerance,
+                                 const struct seki_block_spec *spec, int repeat)
+{
+    const bool before_relu = spec->kind == SEKI_BLOCK_SEPARABLE && repeat < spec->repeats - 1;
+
+    return before_relu ? tolerance->flips : tolerance->gradient;
+}
 
 static void assert_near(const struct values *got, const struct values *expected, int array,
                         double (*distance)(const float *, const float *, size_t), double tolerance,
@@ -72,6 +81,7 @@ static void assert_near(const struct values *got, const struct values *expected,
 
 /* A parameter tensor at a time: their sizes differ. */
 static void assert_gradients_near(const struct values *got, const struct values *expected,
+                                  const struct seki_block_spec *spec,
                                   const struct seki_block_info *info,
                                   const struct tolerance *tolerance, const char *comment)
 {
@@ -83,7 +93,7 @@ static void assert_gradients_near(const struct values *got, const struct values 
         double d = tolerance->distance(got->array[GRADIENTS] + t->offset,
                                        expected->array[GRADIENTS] + t->offset, t->count);
 
-        if (!(d <= tolerance->gradient))
+        if (!(d <= gradient_tolerance(tolerance, spec, t->repeat)))
             fail_msg("%s: the gradient of tensor %d (role %d, repeat %d) is %g from ref", comment,
                      i, (int)t->role, t->repeat, d);
     }
@@ -133,9 +143,9 @@ static void compare(struct seki_backend *ref, struct seki_backend *other,
                 "a running statistic", comment);
     if (mode == SEKI_MODE_TRAIN) {
         if (!c->no_dx)
-            assert_near(&got, &expected, DX, tolerance->distance, tolerance->gradient, "dx",
-                        comment);
-        assert_gradients_near(&got, &expected, &info, tolerance, comment);
+            assert_near(&got, &expected, DX, tolerance->distance,
+                        gradient_tolerance(tolerance, &c->spec, 0), "dx", comment);
+        assert_gradients_near(&got, &expected, &c->spec, &info, tolerance, comment);
     }
     values_free(&inputs);
     values_free(&expected);

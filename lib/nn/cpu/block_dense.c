@@ -64,7 +64,7 @@ static int forward(struct seki_block *block, const struct cpu_plan *plan,
     p.norm.add = call->add_y;
     p.dense.norm = &p.norm;
     p.dense.x = seki_cpu_view(block->backend, &call->x, call->images);
-    seki_cpu_dense_pack(&p.dense, seki_cpu_parameter(block, call, SEKI_WEIGHT, 0));
+    seki_cpu_dense_pack(backend, &p.dense, seki_cpu_parameter(block, call, SEKI_WEIGHT, 0));
     seki_cpu_norm_forward(backend, &p.norm, &parameters, call->mode, &p.state, p.scratch,
                           backend->kernels->dense, &p.dense);
     return 0;
@@ -86,7 +86,7 @@ static int backward(struct seki_block *block, const struct cpu_plan *plan,
     p.dense.dx = seki_cpu_view(block->backend, &call->dx, call->images);
     p.dense.add_dx = call->add_dx;
     seki_cpu_norm_sums(backend, &p.norm, &parameters, &p.state, p.scratch);
-    seki_cpu_dense_pack_back(&p.dense, seki_cpu_parameter(block, call, SEKI_WEIGHT, 0));
+    seki_cpu_dense_pack_back(backend, &p.dense, seki_cpu_parameter(block, call, SEKI_WEIGHT, 0));
     seki_cpu_parallel(backend, backend->kernels->dense_backward, &p.dense);
     seki_cpu_dense_gradient(backend, &p.dense, seki_cpu_gradient(block, call, SEKI_WEIGHT, 0));
     return 0;

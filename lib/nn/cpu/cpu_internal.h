@@ -152,6 +152,7 @@ void seki_cpu_depthwise_gradient(const struct cpu_backend *backend, const struct
 /* As seki_cpu_depthwise_take. row: pixels of a row that is worked on whole, or 0. */
 void seki_cpu_pointwise_take(struct cpu_arena *arena, const struct cpu_backend *backend, bool train,
                              int row, struct cpu_pointwise *pointwise);
+void seki_cpu_pack(const struct cpu_backend *backend, const struct cpu_pack *pack);
 /* Weights (out, in) for forward, for backward. */
 void seki_cpu_pointwise_pack(const struct cpu_backend *backend, const struct cpu_pointwise *w,
                              const float *weights);
@@ -166,8 +167,10 @@ void seki_cpu_pointwise_gradient(const struct cpu_backend *backend, const struct
 /* As those of the pointwise convolutions; weights (out, in, kH, kW). */
 void seki_cpu_dense_take(struct cpu_arena *arena, const struct cpu_backend *backend, bool train,
                          struct cpu_dense *dense);
-void seki_cpu_dense_pack(const struct cpu_dense *dense, const float *weights);
-void seki_cpu_dense_pack_back(const struct cpu_dense *dense, const float *weights);
+void seki_cpu_dense_pack(const struct cpu_backend *backend, const struct cpu_dense *dense,
+                         const float *weights);
+void seki_cpu_dense_pack_back(const struct cpu_backend *backend, const struct cpu_dense *dense,
+                              const float *weights);
 void seki_cpu_dense_gradient(const struct cpu_backend *backend, const struct cpu_dense *dense,
                              float *dweights);
 

@@ -32,11 +32,25 @@
 
 /* ---- What the templates share -------------------------------------------------------------- */
 
+/* What a tensor and the products' matrices are made of; and what a product multiplies with another:
+ * one float, or two bf16, whose products are added. */
 #if BF16
 typedef uint16_t element;
+typedef uint32_t unit __attribute__((may_alias));
+/* As integers, what ReLU makes 0 is up to here; behind are the NaNs with a sign, then all others.
+ */
+#define BF16_NEGATIVE ((int16_t)0xff80)
 #else
 typedef float element;
+typedef float unit;
 #endif
+
+#define UNIT (sizeof(unit) / sizeof(element))
+
+static inline size_t units(size_t elements)
+{
+    return (elements + UNIT - 1) / UNIT;
+}
 
 /* That channel of a pixel. */
 static inline element *elements(const struct cpu_view *view, size_t pixel, int channel)
@@ -229,6 +243,25 @@ static void norm_backward(const void *call, int part, int parts)
 
 /* ---- Convolutions ------------------------------------------------------------------------- */
 
+static void pack(const void *call, int part, int parts)
+{
+    const struct cpu_pack *p = call;
+    const size_t panel = cpu_panel(p->columns), rows = units((size_t)p->rows);
+    const size_t count = (size_t)p->taps * rows, end = cpu_first(count, part + 1, parts);
+
+    for (size_t i = cpu_first(count, part, parts); i < end; i++) {
+        const size_t row = i % rows * UNIT;
+        const float *from = p->from + (ptrdiff_t)(i / rows) * p->tap + (ptrdiff_t)row * p->row;
+        element *to = (element *)p->to + i * panel * UNIT;
+        for (size_t c = 0; c < panel; c++)
+            for (size_t r = 0; r < UNIT; r++) {
+                const bool inside = c < (size_t)p->columns && row + r < (size_t)p->rows;
+                const ptrdiff_t at = (ptrdiff_t)r * p->row + (ptrdiff_t)c * p->column;
+                write_1(to + c * UNIT + r, inside ? from[at] : 0);
+            }
+    }
+}
+
 #include "nn/cpu/set_matrix.h"
 #include "nn/cpu/set_pointwise.h"
 #include "nn/cpu/set_depthwise.h"
@@ -279,10 +312,11 @@ static void pool_backward(const void *call, int part, int parts)
 
     for (size_t image = cpu_first((size_t)p->images, part, parts); image < end; image++) {
         if (m != NULL)
-            gradient_run(m, image * pixels, pixels, dz, panel);
+            EACH_WIDTH(p->channels, norm_backward_floats, m, image * pixels, pixels, c,
+                       kept(m->keep, image), dz + c, panel);
         else
-            EACH_WIDTH(p->channels, gather, elements(&p->dy, image * pixels, c), p->dy.stride,
-                       pixels, false, dz + c, panel);
+            EACH_WIDTH(p->channels, widen_run, elements(&p->dy, image * pixels, c), p->dy.stride,
+                       pixels, dz + c, panel);
         if (p->maximum)
             EACH_WIDTH(p->channels, max_pool_backward, p, (int)image, c, dz + c, panel,
                        kept(p->keep, image), workspace);
@@ -400,6 +434,7 @@ const struct cpu_kernels SET = {
     .normalise = normalise,
     .norm_sums = norm_sums,
     .norm_backward = norm_backward,
+    .pack = pack,
     .pointwise = pointwise,
     .pointwise_backward = pointwise_backward,
     .dense = dense,

@@ -82,6 +82,17 @@ struct cpu_depthwise {
     size_t workspace_bytes;
 };
 
+/* Weights for the products of matrices: of each tap a matrix of rows x columns, whose element is at
+ * from[t * tap + r * row + c * column]. Packed they are elements, [taps][rows][panel of columns],
+ * those of bf16 with each two rows' side by side, [taps][rows / 2][panel of columns][2]; what is
+ * over the matrix is 0. Room for as many floats as the first form has is enough for either. */
+struct cpu_pack {
+    const float *from;
+    void *to;
+    int taps, rows, columns;
+    ptrdiff_t tap, row, column;
+};
+
 /* 1x1 convolution of f(x), f the identity or ReLU, and what the normalisation behind it needs.
  * Output (i, j) reads x at (step i + odd, step j + odd), zeros outside of it. x and dx may have
  * several parts. */
@@ -90,12 +101,12 @@ struct cpu_pointwise {
     int height, width, out_height, out_width, step, odd;
     bool relu;
     struct cpu_view x;
-    float *weights;              /* [in][panel of out] */
+    void *weights;               /* packed: in rows, out columns; see struct cpu_pack */
     const struct cpu_norm *norm; /* of its output: forward writes z and the moments, or if they are
                                     `known` y; backward reads z, dy, keep and all coefficients */
     /* backward */
-    float *back_weights; /* [out][panel of in] */
-    struct cpu_view dx;  /* data NULL: not wanted */
+    void *back_weights; /* packed: out rows, in columns */
+    struct cpu_view dx; /* data NULL: not wanted */
     bool add_dx;
     double *sums; /* a part's dW: [in][panel of out] */
     size_t sums_stride;
@@ -111,9 +122,9 @@ struct cpu_dense {
     int kernel_height, kernel_width, padding_height, padding_width;
     bool relu;
     struct cpu_view x;
-    float *weights; /* [tap][in][panel of out] */
+    void *weights; /* packed: in rows, out columns */
     const struct cpu_norm *norm;
-    float *back_weights; /* [tap][out][panel of in], the last tap first */
+    void *back_weights; /* packed: out rows, in columns, the last tap first */
     struct cpu_view dx;
     bool add_dx;
     double *sums; /* a part's dW: [tap][in][panel of out] */
@@ -195,6 +206,8 @@ struct cpu_kernels {
     cpu_kernel *normalise;
     cpu_kernel *norm_sums;
     cpu_kernel *norm_backward;
+    /* struct cpu_pack */
+    cpu_kernel *pack;
     /* struct cpu_pointwise */
     cpu_kernel *pointwise;
     cpu_kernel *pointwise_backward;
@@ -265,6 +278,12 @@ static inline size_t cpu_forward_run(int in_channels)
 static inline size_t cpu_backward_run(int out_channels)
 {
     return cpu_pointwise_run(cpu_panel(out_channels) + 2 * CPU_BLOCK, 16, 24);
+}
+
+/* Channels of the dense kernel's padded pictures: bf16 goes by pairs. */
+static inline size_t cpu_even(int channels)
+{
+    return ((size_t)channels + 1) / 2 * 2;
 }
 
 /* Rows of output that the dense kernel takes at a time from row i on, and room for their results or

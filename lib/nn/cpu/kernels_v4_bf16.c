@@ -25,6 +25,9 @@
 /* 16 or 8 floats as bf16, rounded to the nearest. */
 #define NARROW_16(x) _mm512_cvtneps_pbh((__m512)(x))
 #define NARROW_8(x)  _mm256_cvtneps_pbh((__m256)(x))
+/* sum + both products of the pairs in b with the pair a. */
+#define DOT(sum, b, a)                                                                             \
+    _mm512_dpbf16_ps((__m512)(sum), (__m512bh)(b), (__m512bh)_mm512_set1_epi32((int)(a)))
 #include "nn/cpu/kernel_set.h"
 
 #if defined(__clang__)

@@ -13,10 +13,12 @@ static size_t panel_count(int rows, int columns)
 static size_t workspace_floats(const struct cpu_pointwise *w, bool train, size_t most)
 {
     const size_t in = cpu_panel(w->in_channels), out = cpu_panel(w->out_channels);
-    const size_t run = cpu_backward_run(w->out_channels);
+    const size_t run = cpu_backward_run(w->out_channels), row = (run > most ? run : most) + 1;
     const size_t forward = cpu_forward_run(w->in_channels) * (in + out);
-    const size_t backward = panel_count(w->in_channels, w->out_channels) +
-                            (run > most ? run : most) * out + run * 2 * CPU_BLOCK;
+    const size_t alone = run * (out + 2 * CPU_BLOCK) + (run + 1) * (out + CPU_BLOCK);
+    const size_t separable = row * (2 * out + in);
+    const size_t backward =
+        panel_count(w->in_channels, w->out_channels) + (alone > separable ? alone : separable);
 
     return train && backward > forward ? backward : forward;
 }
@@ -38,51 +40,41 @@ void seki_cpu_pointwise_take(struct cpu_arena *arena, const struct cpu_backend *
     w->sums = seki_cpu_take(arena, parts * w->sums_stride * sizeof(double));
 }
 
-struct pack {
-    const float *from; /* (rows, columns), or transposed (columns, rows) */
-    float *to;         /* [rows][panel of columns] */
-    int rows, columns;
-    bool transposed;
-};
-
-static void pack_part(const void *call, int part, int parts)
+void seki_cpu_pack(const struct cpu_backend *backend, const struct cpu_pack *pack)
 {
-    const struct pack *p = call;
-    const size_t panel = cpu_panel(p->columns), columns = (size_t)p->columns;
-    const size_t rows = (size_t)p->rows, end = cpu_first(rows, part + 1, parts);
-
-    for (size_t r = cpu_first(rows, part, parts); r < end; r++) {
-        float *to = p->to + r * panel;
-        for (size_t c = 0; c < columns; c++)
-            to[c] = p->transposed ? p->from[c * rows + r] : p->from[r * columns + c];
-        for (size_t c = columns; c < panel; c++)
-            to[c] = 0;
-    }
-}
-
-/* Few weights are not worth waking the other threads. */
-static void pack(const struct cpu_backend *backend, const struct pack *p)
-{
-    if (p->rows * p->columns < 4096)
-        pack_part(p, 0, 1);
+    /* Few weights are not worth waking the other threads. */
+    if (pack->taps * pack->rows * pack->columns < 4096)
+        backend->kernels->pack(pack, 0, 1);
     else
-        seki_cpu_parallel(backend, pack_part, p);
+        seki_cpu_parallel(backend, backend->kernels->pack, pack);
 }
 
 void seki_cpu_pointwise_pack(const struct cpu_backend *backend, const struct cpu_pointwise *w,
                              const float *weights)
 {
-    const struct pack forward = {weights, w->weights, w->in_channels, w->out_channels, true};
+    const struct cpu_pack forward = {.from = weights,
+                                     .to = w->weights,
+                                     .taps = 1,
+                                     .rows = w->in_channels,
+                                     .columns = w->out_channels,
+                                     .row = 1,
+                                     .column = w->in_channels};
 
-    pack(backend, &forward);
+    seki_cpu_pack(backend, &forward);
 }
 
 void seki_cpu_pointwise_pack_back(const struct cpu_backend *backend, const struct cpu_pointwise *w,
                                   const float *weights)
 {
-    const struct pack back = {weights, w->back_weights, w->out_channels, w->in_channels, false};
+    const struct cpu_pack back = {.from = weights,
+                                  .to = w->back_weights,
+                                  .taps = 1,
+                                  .rows = w->out_channels,
+                                  .columns = w->in_channels,
+                                  .row = w->in_channels,
+                                  .column = 1};
 
-    pack(backend, &back);
+    seki_cpu_pack(backend, &back);
 }
 
 struct gather {

@@ -41,9 +41,9 @@ static struct planes planes_start(const struct plane_size *size, int vectors, fl
 struct depthwise_work {
     struct plane_size x_size, dy_size;
     struct planes x, dy;
-    float *y;       /* [pixels][panel] */
+    element *y;     /* [pixels][panel] */
     float *weights; /* [taps][LANES] */
-    float *row;     /* [width][LANES] */
+    element *row;   /* [width][LANES] */
     int vectors;
 };
 
@@ -55,13 +55,13 @@ static struct depthwise_work depthwise_start(const struct cpu_depthwise *d, int 
 
     w.weights = at;
     at += (size_t)(d->kernel_height * d->kernel_width) * LANES;
-    w.y = at;
+    w.y = (element *)at;
     at += (size_t)d->out_height * (size_t)d->out_width * cpu_panel(d->channels);
     w.x = planes_start(&w.x_size, w.vectors, &at);
     if (backward) {
         w.dy_size = cpu_gradient_planes(d);
         w.dy = planes_start(&w.dy_size, w.vectors, &at);
-        w.row = at;
+        w.row = (element *)at;
     }
     return w;
 }
@@ -91,7 +91,7 @@ static void fill_planes(const struct cpu_depthwise *d, size_t image, const struc
  * constants where it is inlined. */
 static inline __attribute__((always_inline)) void
 correlate(const V(vector) * in, size_t line, int kernel_height, const V(vector) * weights,
-          const int K, const int D, const int S, int columns, float *out, size_t out_stride)
+          const int K, const int D, const int S, int columns, element *out, size_t out_stride)
 {
     for (int x = 0; x < columns; x += SEKI_CPU_TILE, in += SEKI_CPU_TILE * S) {
         V(vector) sum[SEKI_CPU_TILE];
@@ -112,19 +112,19 @@ correlate(const V(vector) * in, size_t line, int kernel_height, const V(vector) 
         if (columns - x >= SEKI_CPU_TILE) {
             UNROLL(8)
             for (int i = 0; i < SEKI_CPU_TILE; i++)
-                V(store)(out + (size_t)(x + i) * out_stride, sum[i]);
+                V(write)(out + (size_t)(x + i) * out_stride, sum[i]);
         } else {
             UNROLL(8)
             for (int i = 0; i < SEKI_CPU_TILE; i++)
                 if (i < columns - x)
-                    V(store)(out + (size_t)(x + i) * out_stride, sum[i]);
+                    V(write)(out + (size_t)(x + i) * out_stride, sum[i]);
         }
     }
 }
 
 /* The same for any kernel, dilation and stride. */
 static void correlate_any(const V(vector) * in, size_t line, int kernel_height,
-                          const V(vector) * weights, int K, int D, int S, int columns, float *out,
+                          const V(vector) * weights, int K, int D, int S, int columns, element *out,
                           size_t out_stride)
 {
     for (int x = 0; x < columns; x++) {
@@ -132,7 +132,7 @@ static void correlate_any(const V(vector) * in, size_t line, int kernel_height,
         for (int k = 0; k < kernel_height; k++)
             for (int tap = 0; tap < K; tap++)
                 sum += in[(size_t)k * line + (size_t)(x * S + tap * D)] * weights[k * K + tap];
-        V(store)(out + (size_t)x * out_stride, sum);
+        V(write)(out + (size_t)x * out_stride, sum);
     }
 }
 
@@ -143,7 +143,8 @@ static void correlate_any(const V(vector) * in, size_t line, int kernel_height,
 
 /* `from`: where the row begins to look; `floats` between the rows of its planes. */
 static void correlate_row(const struct cpu_depthwise *d, const float *from, size_t floats,
-                          const float *taps, int stride, int columns, float *out, size_t out_stride)
+                          const float *taps, int stride, int columns, element *out,
+                          size_t out_stride)
 {
     const V(vector) *in = (const V(vector) *)from, *weights = (const V(vector) *)taps;
     const size_t line = floats / LANES * (size_t)d->dilation;
@@ -299,7 +300,7 @@ static void depthwise_dx(const struct cpu_depthwise *d, size_t image, int v,
             EACH_WIDTH_OF_VECTOR(d, v, put_dx_and_sums, d, pixel, channel + c, w->row + c,
                                  inputs + c, LANES, sums + c);
         else
-            EACH_WIDTH_OF_VECTOR(d, v, scatter, w->row + c, LANES, inputs + c, LANES, width, true,
+            EACH_WIDTH_OF_VECTOR(d, v, scatter_row, w->row + c, LANES, inputs + c, width,
                                  elements(&d->dx, pixel, channel + c), d->dx.stride, d->add_dx);
     }
     for (int c = 0; d->mean != NULL && c < LANES && v * LANES + c < d->channels; c++) {

@@ -4,9 +4,40 @@
  *
  * A panel is a matrix whose rows are whole vectors: columns rounded up to LANES, the last ones
  * undefined. What both functions are for is the 1x1 convolution of a run of pixels: a row for each
- * pixel, a column for each channel.
+ * pixel, a column for each channel. Matrices to multiply are of units along what is summed over:
+ * with bf16 a unit is two channels of a pixel in a product, two pixels' same channel in a
+ * transposed one.
  */
 #define W LANES
+
+/* ---- Units ---------------------------------------------------------------------------------- */
+
+#if BF16
+typedef V(bits) units_vector;
+#else
+typedef V(vector) units_vector;
+#endif
+
+static inline units_vector load_units(const unit *p)
+{
+    return *(const units_vector *)p;
+}
+
+/* sum + the product of each of b with a. */
+static inline V(vector) multiply_add(V(vector) sum, units_vector b, unit a)
+{
+#if !BF16
+    return sum + b * a;
+#elif defined(DOT)
+    return (V(vector))DOT(sum, b, a);
+#else
+    const units_vector all = (units_vector){0} + a;
+    return sum + (V(vector))(b << 16) * (V(vector))(all << 16) +
+           (V(vector))(b & 0xffff0000) * (V(vector))(all & 0xffff0000);
+#endif
+}
+
+/* ---- Products ------------------------------------------------------------------------------- */
 
 /* Rows (of a product) or columns (of a transposed one) that are summed side by side. Times the
  * vectors of the other side, they fill the registers: 32 with AVX-512, 16 elsewhere. */
@@ -35,7 +66,7 @@ static inline int matrix_vectors(int left)
 /* c[R][N] = a[R][k] b[k][N], N being NV vectors. With few sums each is taken apart in two, for a
  * sum waits for the one before it. */
 static inline __attribute__((always_inline)) void
-V(product_tile)(const float *a, size_t a_stride, const float *b, size_t b_stride, float *c,
+V(product_tile)(const unit *a, size_t a_stride, const unit *b, size_t b_stride, float *c,
                 size_t c_stride, size_t c_vector, const struct taps *taps, const int R,
                 const int NV)
 {
@@ -47,21 +78,22 @@ V(product_tile)(const float *a, size_t a_stride, const float *b, size_t b_stride
     for (int n = 0; n < sets * R * NV; n++)
         sum[n] = (V(vector)){0};
     for (int tap = 0; tap < taps->count; tap++, b += k * b_stride) {
-        const float *from = a + taps->offsets[tap];
+        const unit *from = a + taps->offsets[tap];
         size_t i = 0;
         for (; i + (size_t)sets <= k; i += (size_t)sets) {
             UNROLL(2)
             for (int s = 0; s < sets; s++) {
-                V(vector) row[MATRIX_VECTORS];
+                units_vector row[MATRIX_VECTORS];
                 UNROLL(3)
                 for (int v = 0; v < NV; v++)
-                    row[v] = V(load)(b + (i + (size_t)s) * b_stride + v * LANES);
+                    row[v] = load_units(b + (i + (size_t)s) * b_stride + v * LANES);
                 UNROLL(16)
                 for (int r = 0; r < R; r++)
                     UNROLL(3)
                 for (int v = 0; v < NV; v++)
-                    sum[(s * R + r) * NV + v] +=
-                        row[v] * from[(size_t)r * a_stride + i + (size_t)s];
+                    sum[(s * R + r) * NV + v] =
+                        multiply_add(sum[(s * R + r) * NV + v], row[v],
+                                     from[(size_t)r * a_stride + i + (size_t)s]);
             }
         }
         for (; i < k; i++)
@@ -69,8 +101,9 @@ V(product_tile)(const float *a, size_t a_stride, const float *b, size_t b_stride
         for (int r = 0; r < R; r++)
             UNROLL(3)
         for (int v = 0; v < NV; v++)
-            sum[r * NV + v] +=
-                V(load)(b + i * b_stride + v * LANES) * from[(size_t)r * a_stride + i];
+            sum[r * NV + v] =
+                multiply_add(sum[r * NV + v], load_units(b + i * b_stride + v * LANES),
+                             from[(size_t)r * a_stride + i]);
     }
     UNROLL(16)
     for (int r = 0; r < R; r++)
@@ -90,7 +123,7 @@ V(product_tile)(const float *a, size_t a_stride, const float *b, size_t b_stride
      c_vector, taps, R, NV)
 
 static inline __attribute__((always_inline)) void
-V(product_columns)(const float *a, size_t a_stride, const float *b, size_t b_stride, float *c,
+V(product_columns)(const unit *a, size_t a_stride, const unit *b, size_t b_stride, float *c,
                    size_t c_stride, size_t c_vector, int rows, const struct taps *taps,
                    const int NV)
 {
@@ -107,7 +140,7 @@ V(product_columns)(const float *a, size_t a_stride, const float *b, size_t b_str
 
 /* c[rows][] = sum over taps of a[rows][k] b[k][]; b has `vectors` vectors a row, and those of c are
  * c_vector apart. */
-static void product_anywhere(const float *a, size_t a_stride, const float *b, size_t b_stride,
+static void product_anywhere(const unit *a, size_t a_stride, const unit *b, size_t b_stride,
                              float *c, size_t c_stride, size_t c_vector, int rows,
                              const struct taps *taps, int vectors)
 {
@@ -122,7 +155,7 @@ static void product_anywhere(const float *a, size_t a_stride, const float *b, si
     }
 }
 
-static void product_of_taps(const float *a, size_t a_stride, const float *b, size_t b_stride,
+static void product_of_taps(const unit *a, size_t a_stride, const unit *b, size_t b_stride,
                             float *c, size_t c_stride, int rows, const struct taps *taps,
                             int vectors)
 {
@@ -130,7 +163,7 @@ static void product_of_taps(const float *a, size_t a_stride, const float *b, siz
 }
 
 /* c[rows][] = a[rows][k] b[k][], a vector of columns in each plane. */
-static void product_into_planes(const float *a, size_t a_stride, const float *b, size_t b_stride,
+static void product_into_planes(const unit *a, size_t a_stride, const unit *b, size_t b_stride,
                                 float *c, size_t c_stride, size_t plane, int rows, size_t k,
                                 int vectors)
 {
@@ -141,7 +174,7 @@ static void product_into_planes(const float *a, size_t a_stride, const float *b,
 }
 
 /* c[rows][] = a[rows][k] b[k][] */
-static void product(const float *a, size_t a_stride, const float *b, size_t b_stride, float *c,
+static void product(const unit *a, size_t a_stride, const unit *b, size_t b_stride, float *c,
                     size_t c_stride, int rows, size_t k, int vectors)
 {
     product_into_planes(a, a_stride, b, b_stride, c, c_stride, LANES, rows, k, vectors);
@@ -149,7 +182,7 @@ static void product(const float *a, size_t a_stride, const float *b, size_t b_st
 
 /* c[R][N] += (a[rows][R])^T b[rows][N] over all lines. */
 static inline __attribute__((always_inline)) void V(transposed_tile)(const struct lines *lines,
-                                                                     const float *a, const float *b,
+                                                                     const unit *a, const unit *b,
                                                                      float *c, size_t stride,
                                                                      const int R, const int NV)
 {
@@ -162,17 +195,17 @@ static inline __attribute__((always_inline)) void V(transposed_tile)(const struc
     for (int v = 0; v < NV; v++)
         sum[r * NV + v] = V(load)(c + (size_t)r * stride + v * LANES);
     for (int line = 0; line < lines->count; line++, a += lines->a_line, b += lines->b_line) {
-        const float *x = a, *z = b;
+        const unit *x = a, *z = b;
         for (int i = 0; i < lines->rows; i++, x += a_stride, z += b_stride) {
-            V(vector) row[MATRIX_VECTORS];
+            units_vector row[MATRIX_VECTORS];
             UNROLL(3)
             for (int v = 0; v < NV; v++)
-                row[v] = V(load)(z + v * LANES);
+                row[v] = load_units(z + v * LANES);
             UNROLL(16)
             for (int r = 0; r < R; r++)
                 UNROLL(3)
             for (int v = 0; v < NV; v++)
-                sum[r * NV + v] += row[v] * x[r];
+                sum[r * NV + v] = multiply_add(sum[r * NV + v], row[v], x[r]);
         }
     }
     UNROLL(16)
@@ -187,7 +220,7 @@ static inline __attribute__((always_inline)) void V(transposed_tile)(const struc
     V(transposed_tile)(lines, a + r, b, c + (size_t)r * stride, stride, R, NV)
 
 static inline __attribute__((always_inline)) void
-V(transposed_columns)(const struct lines *lines, const float *a, const float *b, float *c,
+V(transposed_columns)(const struct lines *lines, const unit *a, const unit *b, float *c,
                       size_t stride, int k, const int NV)
 {
     int r = 0;
@@ -204,7 +237,7 @@ V(transposed_columns)(const struct lines *lines, const float *a, const float *b,
 #undef TRANSPOSED_ROWS
 
 /* c[k][] += (a[rows][k])^T b[rows][] over all lines, b and c of so many vectors a row. */
-static void transposed_lines(const struct lines *lines, const float *a, const float *b, float *c,
+static void transposed_lines(const struct lines *lines, const unit *a, const unit *b, float *c,
                              int k, int vectors)
 {
     const size_t stride = (size_t)vectors * LANES;
@@ -221,7 +254,7 @@ static void transposed_lines(const struct lines *lines, const float *a, const fl
 }
 
 /* c[k][] += (a[rows][k])^T b[rows][], b a panel. */
-static void transposed_product(const float *a, size_t a_stride, const float *b, float *c, int rows,
+static void transposed_product(const unit *a, size_t a_stride, const unit *b, float *c, int rows,
                                int k, int vectors)
 {
     const struct lines one = {1, rows, a_stride, (size_t)vectors * LANES, 0, 0};

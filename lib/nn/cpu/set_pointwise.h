@@ -46,7 +46,7 @@ static size_t part_channels(const struct cpu_view *view, int channel, int end, e
 }
 
 static void gather_part(const struct cpu_pointwise *w, size_t first, size_t count, const element *x,
-                        int channels, float *tile, size_t stride)
+                        int channels, element *tile, size_t stride)
 {
     const size_t pixel = (size_t)w->step * w->x.stride;
 
@@ -64,7 +64,7 @@ static void gather_part(const struct cpu_pointwise *w, size_t first, size_t coun
 
 /* Channels channel .. end-1 of a run of pixels into a tile. */
 static void gather_run(const struct cpu_pointwise *w, size_t first, size_t count, int channel,
-                       int end, float *tile, size_t stride)
+                       int end, element *tile, size_t stride)
 {
     for (size_t now; channel < end; channel += (int)now, tile += now) {
         element *x;
@@ -73,33 +73,32 @@ static void gather_run(const struct cpu_pointwise *w, size_t first, size_t count
     }
 }
 
-static void scatter_part(const struct cpu_pointwise *w, size_t first, size_t count, element *dx,
-                         int channels, const float *gradients, size_t stride, const float *inputs,
-                         size_t inputs_stride)
+static void scatter_part(const struct cpu_pointwise *w, size_t first, size_t count,
+                         const element *x, element *dx, int channels, const float *gradients,
+                         size_t stride)
 {
-    const size_t pixel = (size_t)w->step * w->dx.stride;
+    const size_t x_pixel = (size_t)w->step * w->x.stride, pixel = (size_t)w->step * w->dx.stride;
 
     for (size_t done = 0; done < count;) {
         struct segment s = segment_at(w, first + done, count - done);
         element *to = dx + s.input * w->dx.stride;
         if (s.inside > 0)
-            EACH_WIDTH(channels, scatter, gradients + c, stride, inputs + c, inputs_stride,
-                       s.inside, w->relu, to + c, pixel, w->add_dx);
+            EACH_WIDTH(channels, scatter, gradients + c, stride, x + s.input * w->x.stride + c,
+                       x_pixel, s.inside, w->relu, to + c, pixel, w->add_dx);
         done += s.count;
         gradients += s.count * stride;
-        inputs += s.count * inputs_stride;
     }
 }
 
 /* The gradients of a run's inputs, channels channel .. end-1, out of a tile. */
 static void scatter_run(const struct cpu_pointwise *w, size_t first, size_t count, int channel,
-                        int end, const float *gradients, size_t stride, const float *inputs,
-                        size_t inputs_stride)
+                        int end, const float *gradients, size_t stride)
 {
-    for (size_t now; channel < end; channel += (int)now, gradients += now, inputs += now) {
-        element *dx;
+    for (size_t now; channel < end; channel += (int)now, gradients += now) {
+        element *x, *dx;
+        part_channels(&w->x, channel, end, &x);
         now = part_channels(&w->dx, channel, end, &dx);
-        scatter_part(w, first, count, dx, (int)now, gradients, stride, inputs, inputs_stride);
+        scatter_part(w, first, count, x, dx, (int)now, gradients, stride);
     }
 }
 
@@ -119,14 +118,23 @@ static void finish_run(const struct cpu_norm *m, const float *tile, size_t strid
                    m->z.stride, count, begin, m->channels, sums + c);
 }
 
+/* A last channel without a neighbour is multiplied with one that must be 0. */
+static void fill_last_unit(element *tile, size_t stride, size_t count, int channels)
+{
+    if (channels % (int)UNIT == 0)
+        return;
+    for (size_t i = 0; i < count; i++)
+        write_1(tile + i * stride + channels, 0);
+}
+
 /* The results of a run whose inputs stand in a[][stride]; `tile` is room for them. */
-static void forward_run(const struct cpu_pointwise *w, const float *a, size_t stride, size_t first,
-                        size_t count, bool begin, float *tile, double *sums)
+static void forward_run(const struct cpu_pointwise *w, const element *a, size_t stride,
+                        size_t first, size_t count, bool begin, float *tile, double *sums)
 {
     const size_t out = cpu_panel(w->out_channels);
 
-    product(a, stride, w->weights, out, tile, out, (int)count, (size_t)w->in_channels,
-            (int)(out / LANES));
+    product((const unit *)a, stride / UNIT, w->weights, out, tile, out, (int)count,
+            units((size_t)w->in_channels), (int)(out / LANES));
     finish_run(w->norm, tile, out, first, count, begin, sums);
 }
 
@@ -135,18 +143,22 @@ static void pointwise(const void *call, int part, int parts)
     const struct cpu_pointwise *w = call;
     const struct cpu_norm *m = w->norm;
     const size_t most = cpu_forward_run(w->in_channels), panel = cpu_panel(w->in_channels);
-    const bool direct = !BF16 && !w->relu && w->step == 1 && w->x.stride == (size_t)w->in_channels;
-    float *inputs = (float *)(w->workspace + (size_t)part * w->workspace_bytes);
+    const bool direct = !w->relu && w->step == 1 && w->x.stride == (size_t)w->in_channels &&
+                        w->x.stride % UNIT == 0;
+    float *tile = (float *)(w->workspace + (size_t)part * w->workspace_bytes);
+    element *inputs = (element *)(tile + most * cpu_panel(w->out_channels));
     double *sums = m->sums + (size_t)part * m->sums_stride;
     struct run run = run_start(m->images, m->pixels, part, parts);
     const size_t begin = run.first;
 
     while (run_next(&run, m->pixels, most)) {
-        const float *a = direct ? (const float *)w->x.data + run.first * w->x.stride : inputs;
-        if (!direct)
+        const element *a = direct ? elements(&w->x, run.first, 0) : inputs;
+        if (!direct) {
             gather_run(w, run.first, run.count, 0, w->in_channels, inputs, panel);
+            fill_last_unit(inputs, panel, run.count, w->in_channels);
+        }
         forward_run(w, a, direct ? w->x.stride : panel, run.first, run.count, run.first == begin,
-                    inputs + most * panel, sums);
+                    tile, sums);
     }
     if (!m->known)
         finish_moments(m, run.end - begin, sums);
@@ -187,32 +199,76 @@ static void weight_sums_count(struct weight_sums *s, size_t pixels)
 }
 
 /* The gradient before the normalisation, of a run. */
-static void gradient_run(const struct cpu_norm *m, size_t first, size_t count, float *tile,
+static void gradient_run(const struct cpu_norm *m, size_t first, size_t count, element *tile,
                          size_t stride)
 {
     EACH_WIDTH(m->channels, norm_backward_tile, m, first, count, c,
                kept(m->keep, first / m->pixels), tile + c, stride);
+    fill_last_unit(tile, stride, count, m->channels);
+}
+
+/* The pixels of a tile as units for a transposed product: with bf16 made in `room`, of as many
+ * floats as the tile has elements, and one pixel's more. */
+static const unit *pixel_units(const element *tile, size_t stride, size_t count, int channels,
+                               void *room)
+{
+#if BF16
+    unit *to = room;
+    EACH_WIDTH(channels, pair_run, tile + c, stride, count, to + c, stride);
+    return to;
+#else
+    (void)stride;
+    (void)count;
+    (void)channels;
+    (void)room;
+    return tile;
+#endif
+}
+
+/* Tiles of a run that backward works on. */
+struct backward_room {
+    element *dz, *x;
+    float *dx;
+    unit *dz_units, *x_units;
+};
+
+/* For runs of so many pixels. */
+static struct backward_room backward_room(float *at, size_t most, size_t out)
+{
+    struct backward_room room = {.dx = at};
+
+    at += most * CPU_BLOCK;
+    room.x = (element *)at;
+    at += most * CPU_BLOCK;
+    room.dz = (element *)at;
+    at += most * out;
+    room.x_units = (unit *)at;
+    room.dz_units = room.x_units + units(most) * CPU_BLOCK;
+    return room;
 }
 
 static void backward_run(const struct cpu_pointwise *w, size_t first, size_t count,
-                         float *workspace, struct weight_sums *sums)
+                         const struct backward_room *room, struct weight_sums *sums)
 {
     const size_t out = cpu_panel(w->out_channels), in = cpu_panel(w->in_channels);
     const int vectors = (int)(out / LANES);
-    float *dz = workspace, *x = dz + count * out, *dx = x + count * CPU_BLOCK;
+    element *dz = room->dz, *x = room->x;
+    float *dx = room->dx;
 
     gradient_run(w->norm, first, count, dz, out);
+    const unit *dz_units = pixel_units(dz, out, count, w->out_channels, room->dz_units);
     for (int k = 0; k < w->in_channels; k += CPU_BLOCK) {
         const int end = w->in_channels - k < CPU_BLOCK ? w->in_channels : k + CPU_BLOCK;
         const size_t panel = cpu_panel(end - k);
         gather_run(w, first, count, k, end, x, CPU_BLOCK);
-        transposed_product(x, CPU_BLOCK, dz, sums->few + (size_t)k * out, (int)count, end - k,
+        transposed_product(pixel_units(x, CPU_BLOCK, count, end - k, room->x_units), CPU_BLOCK,
+                           dz_units, sums->few + (size_t)k * out, (int)units(count), end - k,
                            vectors);
         if (w->dx.data == NULL)
             continue;
-        product(dz, out, w->back_weights + k, in, dx, panel, (int)count, (size_t)w->out_channels,
-                (int)(panel / LANES));
-        scatter_run(w, first, count, k, end, dx, panel, x, CPU_BLOCK);
+        product((const unit *)dz, out / UNIT, (const unit *)w->back_weights + k, in, dx, panel,
+                (int)count, units((size_t)w->out_channels), (int)(panel / LANES));
+        scatter_run(w, first, count, k, end, dx, panel);
     }
 }
 
@@ -224,10 +280,13 @@ static void pointwise_backward(const void *call, int part, int parts)
     struct weight_sums sums =
         weight_sums_start(workspace, w->sums + (size_t)part * w->sums_stride,
                           (size_t)w->in_channels * cpu_panel(w->out_channels));
+    const size_t most = cpu_backward_run(w->out_channels);
+    const struct backward_room room =
+        backward_room(workspace + sums.count, most, cpu_panel(w->out_channels));
     struct run run = run_start(w->norm->images, pixels, part, parts);
 
-    while (run_next(&run, pixels, cpu_backward_run(w->out_channels))) {
-        backward_run(w, run.first, run.count, workspace + sums.count, &sums);
+    while (run_next(&run, pixels, most)) {
+        backward_run(w, run.first, run.count, &room, &sums);
         weight_sums_count(&sums, run.count);
     }
     weight_sums_move(&sums);

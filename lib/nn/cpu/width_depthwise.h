@@ -29,7 +29,7 @@ static void V(fill_row)(const struct cpu_depthwise *d, size_t pixel, int channel
 /* dx (+)= a row of dX where ReLU, whose results are `inputs`, was open; sums[2][LANES] += what the
  * gradient of the normalisation before it needs: see norm_sums. */
 static void V(put_dx_and_sums)(const struct cpu_depthwise *d, size_t pixel, int channel,
-                               const float *row, const float *inputs, size_t stride, float *sums)
+                               const element *row, const float *inputs, size_t stride, float *sums)
 {
     const element *x = elements(&d->x, pixel, channel);
     element *dx = elements(&d->dx, pixel, channel);
@@ -40,7 +40,7 @@ static void V(put_dx_and_sums)(const struct cpu_depthwise *d, size_t pixel, int 
 
     for (size_t i = 0; i < width; i++) {
         __builtin_prefetch(dx + (i + width) * dx_stride, 1);
-        V(vector) g = V(where_positive)(V(load)(inputs + i * stride), V(load)(row + i * stride));
+        V(vector) g = V(where_positive)(V(load)(inputs + i * stride), V(fetch)(row + i * stride));
         sum += g;
         products += g * (V(fetch)(x + i * x_stride) - mean);
         V(put)(dx + i * dx_stride, g, add);

@@ -220,40 +220,82 @@ static void V(norm_backward)(const struct cpu_norm *m, size_t first, size_t coun
 }
 
 static void V(norm_backward_tile)(const struct cpu_norm *m, size_t first, size_t count, int channel,
-                                  float keep, float *tile, size_t stride)
+                                  float keep, element *tile, size_t stride)
 {
-    V(norm_gradient)(m, first, count, channel, keep, tile, true, stride, false);
+    V(norm_gradient)(m, first, count, channel, keep, tile, false, stride, false);
+}
+
+static void V(norm_backward_floats)(const struct cpu_norm *m, size_t first, size_t count,
+                                    int channel, float keep, float *to, size_t stride)
+{
+    V(norm_gradient)(m, first, count, channel, keep, to, true, stride, false);
 }
 
 /* A run of pixels, `pixel` elements apart, into a tile, through ReLU or not. */
-static void V(gather)(const element *x, size_t pixel, size_t count, bool relu, float *tile,
+static void V(gather)(const element *x, size_t pixel, size_t count, bool relu, element *tile,
                       size_t stride)
 {
     for (size_t i = 0; i < count; i++) {
         __builtin_prefetch(x + (i + count) * pixel);
-        V(vector) v = V(fetch)(x + i * pixel);
-        V(store)(tile + i * stride, relu ? V(relu)(v) : v);
+        V(copy)(x + i * pixel, relu, tile + i * stride);
     }
 }
 
-/* A tile into a run of pixels. */
-static void V(spread)(const float *tile, size_t stride, size_t count, element *y, size_t pixel)
+/* A run of pixels into floats. */
+static void V(widen_run)(const element *x, size_t pixel, size_t count, float *to, size_t stride)
 {
     for (size_t i = 0; i < count; i++)
-        V(write)(y + i * pixel, V(load)(tile + i * stride));
+        V(store)(to + i * stride, V(fetch)(x + i * pixel));
 }
 
-/* dx (+)= the tile's gradients, with ReLU where its inputs (a tile too) were positive. */
-static void V(scatter)(const float *gradients, size_t stride, const float *inputs,
-                       size_t inputs_stride, size_t count, bool relu, element *dx, size_t pixel,
-                       bool add)
+/* Results into a run of pixels. */
+static void V(spread)(const float *results, size_t stride, size_t count, element *y, size_t pixel)
+{
+    for (size_t i = 0; i < count; i++)
+        V(write)(y + i * pixel, V(load)(results + i * stride));
+}
+
+/* dx (+)= gradients, with ReLU where its inputs were positive. */
+static inline __attribute__((always_inline)) void
+V(scatter_values)(const void *gradients, const void *inputs, bool inputs_full, bool gradients_full,
+                  size_t stride, size_t inputs_stride, size_t count, bool relu, element *dx,
+                  size_t pixel, bool add)
 {
     for (size_t i = 0; i < count; i++) {
-        V(vector) g = V(load)(gradients + i * stride);
+        V(vector) g = V(value)(gradients, i * stride, gradients_full);
         if (add)
             __builtin_prefetch(dx + (i + count) * pixel, 1);
         if (relu)
-            g = V(where_positive)(V(load)(inputs + i * inputs_stride), g);
+            g = V(where_positive)(V(value)(inputs, i * inputs_stride, inputs_full), g);
         V(put)(dx + i * pixel, g, add);
     }
 }
+
+/* Gradients that a product gave; inputs are elements. */
+static void V(scatter)(const float *gradients, size_t stride, const element *inputs,
+                       size_t inputs_stride, size_t count, bool relu, element *dx, size_t pixel,
+                       bool add)
+{
+    V(scatter_values)
+    (gradients, inputs, false, true, stride, inputs_stride, count, relu, dx, pixel, add);
+}
+
+/* A row of elements' gradients; inputs are floats, through ReLU. */
+static void V(scatter_row)(const element *gradients, size_t stride, const float *inputs,
+                           size_t count, element *dx, size_t pixel, bool add)
+{
+    V(scatter_values)(gradients, inputs, true, false, stride, stride, count, true, dx, pixel, add);
+}
+
+#if BF16
+/* Each two pixels of a tile as units; a last one with 0. */
+static void V(pair_run)(const element *tile, size_t stride, size_t count, unit *to,
+                        size_t to_stride)
+{
+    static const element none[W];
+
+    for (size_t i = 0; i < count; i += 2)
+        V(pair)
+    (tile + i * stride, i + 1 < count ? tile + (i + 1) * stride : none, to + i / 2 * to_stride);
+}
+#endif

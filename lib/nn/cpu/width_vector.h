@@ -148,6 +148,13 @@ static inline void V(store)(float *p, V(vector) x)
 
 #if !BF16
 
+/* Of an element that stays one. */
+static inline void V(copy)(const element *from, bool relu, element *to)
+{
+    V(vector) x = V(load)(from);
+    V(store)(to, relu ? V(relu)(x) : x);
+}
+
 static inline V(vector) V(fetch)(const element *p)
 {
     return V(load)(p);
@@ -160,6 +167,17 @@ static inline V(vector) V(write)(element *p, V(vector) x)
 }
 
 #elif W == 1
+
+static inline void V(copy)(const element *from, bool relu, element *to)
+{
+    *to = relu && (int16_t)*from <= BF16_NEGATIVE ? 0 : *from;
+}
+
+/* The units of two elements. */
+static inline void V(pair)(const element *first, const element *second, unit *to)
+{
+    *to = *first | (unit)*second << 16;
+}
 
 static inline V(vector) V(fetch)(const element *p)
 {
@@ -175,7 +193,23 @@ static inline V(vector) V(write)(element *p, V(vector) x)
 #else
 
 typedef uint16_t V(half) __attribute__((vector_size(W * 2), aligned(2), may_alias));
+typedef int16_t V(half_mask) __attribute__((vector_size(W * 2), aligned(2), may_alias));
 typedef uint32_t V(bits) __attribute__((vector_size(W * 4), aligned(4), may_alias));
+
+static inline void V(copy)(const element *from, bool relu, element *to)
+{
+    V(half) x = *(const V(half) *)from;
+
+    if (relu)
+        x &= (V(half))((V(half_mask))x > BF16_NEGATIVE);
+    *(V(half) *)to = x;
+}
+
+static inline void V(pair)(const element *first, const element *second, unit *to)
+{
+    *(V(bits) *)to = __builtin_convertvector(*(const V(half) *)first, V(bits)) |
+                     __builtin_convertvector(*(const V(half) *)second, V(bits)) << 16;
+}
 
 static inline V(vector) V(widen)(V(half) x)
 {
