@@ -255,6 +255,19 @@ END
     expect_in "$stderr" "the validation half has 80"
 }
 
+@test "bf16 scores nearly as fp32 does, where the processor has it" {
+    expect_status 2 eval_supernet darts -p bf16 -B ref <<< "$darts_genotype"
+    expect_in "$stderr" "ref does not compute in bf16"
+    grep -qw avx512_bf16 /proc/cpuinfo || skip 'this processor has no AVX512_BF16'
+    for precision in fp32 bf16; do
+        expect_status 0 eval_supernet darts -B cpu -p $precision <<< "$darts_genotype"
+        echo "$output" > $precision
+    done
+    jq -c '[.score, .metrics.valid_loss]' fp32 bf16
+    jq -e -s '.[0].metrics.valid_loss != .[1].metrics.valid_loss and
+        (.[0].metrics.valid_loss / .[1].metrics.valid_loss - 1 | fabs) < 0.03' fp32 bf16
+}
+
 @test "ref and cpu score alike, and a score does not depend on what was scored before" {
     a=$darts_genotype b=${darts_genotype/dil_conv_3x3/sep_conv_5x5}
     printf '%s\n' "$a" "$b" | eval_supernet darts > ab

@@ -162,6 +162,32 @@ END
     expect_equal "$(stat -c %s b.st)" "$(stat -c %s c.st)"
 }
 
+@test "bf16 learns as fp32 does where the processor has it, and is refused elsewhere" {
+    expect_status 2 train darts a.st 1 -p bf16 -B ref
+    expect_in "$stderr" "seki-supernet: " "ref does not compute in bf16"
+    expect_status 2 train darts a.st 1 -p fp16
+    expect_in "$stderr" "--precision" "fp32|bf16"
+    if ! grep -qw avx512_bf16 /proc/cpuinfo; then
+        expect_status 3 train darts a.st 1 -p bf16
+        expect_in "$stderr" "seki-supernet: " "AVX512_BF16"
+        [ ! -e a.st ]
+        return
+    fi
+    for space in darts nas201; do
+        train $space fp32.st 12 -B cpu > fp32
+        train $space bf16.st 12 -B cpu -p bf16 > bf16
+        train $space again.st 12 -B cpu -p bf16 > again
+        jq -c '[.epoch, .train_loss, .valid_loss]' fp32 bf16
+        cmp bf16.st again.st
+        [ "$(tail -1 bf16 | member activation_bytes)" -lt $(($(tail -1 fp32 | member activation_bytes) * 2 / 3)) ]
+        jq -e -s 'map(.train_loss) | (.[:12] | add) as $fp32 | (.[12:] | add) as $bf16 |
+            $fp32 != $bf16 and ($bf16 / $fp32 - 1 | fabs) < 0.02' fp32 bf16
+        tensors bf16.st | grep -qxF 'precision = bf16'
+        expect_status 2 train $space bf16.st 13 -B cpu --resume
+        expect_in "$stderr" "bf16.st: it was trained with precision bf16"
+    done
+}
+
 @test "wrong use ends with status 2" {
     while read -r expected arguments; do
         # shellcheck disable=SC2086

@@ -53,8 +53,9 @@ static const struct {
     struct seki_shape shape;
     int images;
 } tensors[] = {
-    {{1, 3, 32, 32}, 2}, {{1, 1, 1, 1}, 1},  {{1, 5, 7, 5}, 3},   {{4, 16, 4, 4}, 2},
-    {{4, 5, 7, 5}, 2},   {{3, 36, 2, 3}, 1}, {{1, 100, 1, 1}, 5}, {{5, 1, 3, 1}, 2},
+    {{1, 3, 32, 32, false}, 2}, {{1, 1, 1, 1, false}, 1}, {{1, 5, 7, 5, false}, 3},
+    {{4, 16, 4, 4, false}, 2},  {{4, 5, 7, 5, false}, 2}, {{3, 36, 2, 3, false}, 1},
+    {{1, 100, 1, 1, false}, 5}, {{5, 1, 3, 1, false}, 2},
 };
 
 /* Every window of a tensor, written, read back, with the other parts as they were. */
@@ -174,7 +175,7 @@ static const struct loss_case loss_cases[] = {
 static void check_loss_case(struct seki_backend *b, const struct loss_case *c, bool want_dlogits)
 {
     struct seki_error error;
-    struct seki_shape shape = {1, c->classes, 1, 1};
+    struct seki_shape shape = {1, c->classes, 1, 1, .full = true};
     struct watched logits = watched_new(b, shape, 0, 0, c->images);
     struct watched dlogits = watched_new(b, shape, 0, 0, c->images);
     size_t bytes = (size_t)c->images * sizeof(int32_t);
@@ -225,7 +226,7 @@ static void test_loss_is_the_cross_entropy(void **state)
 static void check_wrong_labels(struct seki_backend *b)
 {
     static const int32_t wrong[][2] = {{0, 3}, {-1, 0}};
-    struct seki_shape shape = {1, 3, 1, 1};
+    struct seki_shape shape = {1, 3, 1, 1, .full = true};
     struct watched logits = watched_new(b, shape, 0, 0, 2);
 
     for (size_t i = 0; i < 2; i++) {
@@ -255,7 +256,7 @@ static void check_nan_logits(struct seki_backend *b)
 {
     static const struct loss_case c = {.images = 1, .classes = 3, .logits = {1, NAN, 2}};
     struct seki_error error;
-    struct watched logits = watched_new(b, (struct seki_shape){1, 3, 1, 1}, 0, 0, 1);
+    struct watched logits = watched_new(b, (struct seki_shape){1, 3, 1, 1, .full = true}, 0, 0, 1);
     int32_t *labels = b->ops->memory(b, sizeof *labels, &error);
 
     assert_non_null(labels);

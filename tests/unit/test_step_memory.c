@@ -91,16 +91,21 @@ static long page_faults(void)
     return usage.ru_minflt + usage.ru_majflt;
 }
 
-static void test_a_step_takes_no_memory(void **state)
+static void check_steps(enum seki_precision precision)
 {
     struct seki_network_config config = small_config(SEKI_DARTS, 16, 8, 32);
     struct seki_error error;
-    struct seki_backend *backend = seki_backend_open("cpu", 2, SEKI_FP32, &error);
+    struct seki_backend *backend = seki_backend_open("cpu", 2, precision, &error);
+
+    if (backend == NULL) {
+        assert_int_equal(error.kind, SEKI_NO_RESOURCE);
+        print_message("%s\n", error.message);
+        return;
+    }
     struct run run = {.network = network_new(backend, &config, NULL),
                       .batch = batch_new(&config, BATCH, 3)};
     long faults = 1, taken = 0;
 
-    (void)state;
     seki_recipe_supernet(SEKI_DARTS, &run.recipe);
     seki_random_seed(&run.random, 4, 1);
     assert_int_equal(seki_network_prepare(run.network, BATCH, SEKI_MODE_TRAIN, &error), 0);
@@ -131,10 +136,23 @@ static void test_a_step_takes_no_memory(void **state)
     seki_backend_close(backend);
 }
 
+static void test_a_step_takes_no_memory(void **state)
+{
+    (void)state;
+    check_steps(SEKI_FP32);
+}
+
+static void test_a_step_in_bf16_takes_no_memory(void **state)
+{
+    (void)state;
+    check_steps(SEKI_BF16);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_step_takes_no_memory),
+        cmocka_unit_test(test_a_step_in_bf16_takes_no_memory),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
