@@ -183,7 +183,8 @@ END
         # Steps of so large a rate soon part; chance is log 4 = 1.39.
         jq -e -s 'map(.train_loss) | .[0] as $fp32 | .[12] as $bf16 |
             $fp32 != $bf16 and ($bf16 / $fp32 - 1 | fabs) < 0.01 and .[11] < 1 and .[23] < 1' fp32 bf16
-        tensors bf16.st | grep -qxF 'precision = bf16'
+        tensors bf16.st > tensors
+        grep -qxF 'precision = bf16' tensors
         expect_status 2 train $space bf16.st 13 -B cpu --resume
         expect_in "$stderr" "bf16.st: it was trained with precision bf16"
     done

@@ -1,6 +1,6 @@
 /*
- * block_dense.c - CONV of up to 3x3 with stride 1 and BN: [ReLU] → convolution → BN → [ReLU]. 1x1
- * ones are block_pointwise.c's, all others block_conv.c's.
+ * block_dense.c - CONV of up to 3x3 with stride 1 and BN: [ReLU] → convolution → BN → [ReLU]. All
+ * others are block_conv.c's.
  */
 #include "nn/cpu/cpu_internal.h"
 
@@ -10,6 +10,11 @@ struct pieces {
     struct cpu_norm_state state;
     void *scratch; /* the norm's */
 };
+
+static bool is_pointwise(const struct seki_block *block)
+{
+    return block->ops == &seki_cpu_block_pointwise;
+}
 
 static struct pieces take(const struct seki_block *block, const struct cpu_plan *plan,
                           struct cpu_arena *saved, struct cpu_arena *scratch)
@@ -27,6 +32,7 @@ static struct pieces take(const struct seki_block *block, const struct cpu_plan 
                   .kernel_width = s->kernel_width,
                   .padding_height = s->padding_height,
                   .padding_width = s->padding_width,
+                  .step = 1,
                   .relu = s->relu_first},
         .norm = {.images = plan->images,
                  .channels = s->out_channels,
@@ -40,7 +46,7 @@ static struct pieces take(const struct seki_block *block, const struct cpu_plan 
                   s->out_channels);
     p.state = seki_cpu_norm_take(keep, s->out_channels);
     p.scratch = seki_cpu_norm_scratch(scratch, block->backend, s->out_channels);
-    seki_cpu_dense_take(scratch, block->backend, plan->train, &p.dense);
+    seki_cpu_dense_take(scratch, block->backend, plan->train, 0, &p.dense);
     return p;
 }
 
@@ -65,8 +71,9 @@ static int forward(struct seki_block *block, const struct cpu_plan *plan,
     p.dense.norm = &p.norm;
     p.dense.x = seki_cpu_view(block->backend, &call->x, call->images);
     seki_cpu_dense_pack(backend, &p.dense, seki_cpu_parameter(block, call, SEKI_WEIGHT, 0));
-    seki_cpu_norm_forward(backend, &p.norm, &parameters, call->mode, &p.state, p.scratch,
-                          backend->kernels->dense, &p.dense);
+    seki_cpu_norm_forward(
+        backend, &p.norm, &parameters, call->mode, &p.state, p.scratch,
+        is_pointwise(block) ? backend->kernels->pointwise : backend->kernels->dense, &p.dense);
     return 0;
 }
 
@@ -87,10 +94,16 @@ static int backward(struct seki_block *block, const struct cpu_plan *plan,
     p.dense.add_dx = call->add_dx;
     seki_cpu_norm_sums(backend, &p.norm, &parameters, &p.state, p.scratch);
     seki_cpu_dense_pack_back(backend, &p.dense, seki_cpu_parameter(block, call, SEKI_WEIGHT, 0));
-    seki_cpu_parallel(backend, backend->kernels->dense_backward, &p.dense);
+    seki_cpu_parallel(backend,
+                      is_pointwise(block) ? backend->kernels->pointwise_backward
+                                          : backend->kernels->dense_backward,
+                      &p.dense);
     seki_cpu_dense_gradient(backend, &p.dense, seki_cpu_gradient(block, call, SEKI_WEIGHT, 0));
     return 0;
 }
+
+const struct cpu_block_ops seki_cpu_block_pointwise = {
+    .wide = true, .measure = measure, .forward = forward, .backward = backward};
 
 const struct cpu_block_ops seki_cpu_block_dense = {
     .measure = measure, .forward = forward, .backward = backward};

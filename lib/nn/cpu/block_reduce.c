@@ -5,7 +5,7 @@
 #include "nn/cpu/cpu_internal.h"
 
 struct half {
-    struct cpu_pointwise pointwise;
+    struct cpu_dense pointwise;
     struct cpu_norm norm;
     struct cpu_norm_state state;
     void *scratch; /* the norm's */
@@ -33,6 +33,8 @@ static struct half take_half(const struct seki_block *block, const struct cpu_pl
                       .width = in->width,
                       .out_height = out->height,
                       .out_width = out->width,
+                      .kernel_height = 1,
+                      .kernel_width = 1,
                       .step = 2,
                       .odd = odd,
                       .relu = true},
@@ -44,7 +46,7 @@ static struct half take_half(const struct seki_block *block, const struct cpu_pl
                             channels);
     half.state = seki_cpu_norm_take(keep, channels);
     half.scratch = seki_cpu_norm_scratch(scratch, block->backend, channels);
-    seki_cpu_pointwise_take(scratch, block->backend, plan->train, 0, &half.pointwise);
+    seki_cpu_dense_take(scratch, block->backend, plan->train, 0, &half.pointwise);
     return half;
 }
 
@@ -91,7 +93,7 @@ static void forward_half(struct seki_block *block, const struct seki_block_call 
     half->norm.add = call->add_y;
     half->pointwise.norm = &half->norm;
     half->pointwise.x = seki_cpu_view(block->backend, &call->x, call->images);
-    seki_cpu_pointwise_pack(backend, &half->pointwise, weights_of(block, call, odd));
+    seki_cpu_dense_pack(backend, &half->pointwise, weights_of(block, call, odd));
     seki_cpu_norm_forward(backend, &half->norm, &parameters, call->mode, &half->state,
                           half->scratch, backend->kernels->pointwise, &half->pointwise);
 }
@@ -137,9 +139,9 @@ static void backward_half(struct seki_block *block, const struct seki_block_call
     half->pointwise.dx = seki_cpu_view(block->backend, &call->dx, call->images);
     half->pointwise.add_dx = call->add_dx;
     seki_cpu_norm_sums(backend, &half->norm, &parameters, &half->state, half->scratch);
-    seki_cpu_pointwise_pack_back(backend, &half->pointwise, weights_of(block, call, odd));
+    seki_cpu_dense_pack_back(backend, &half->pointwise, weights_of(block, call, odd));
     seki_cpu_parallel(backend, backend->kernels->pointwise_backward, &half->pointwise);
-    seki_cpu_pointwise_gradient(backend, &half->pointwise, seki_cpu_gradient(block, call, role, 0));
+    seki_cpu_dense_gradient(backend, &half->pointwise, seki_cpu_gradient(block, call, role, 0));
 }
 
 static int backward(struct seki_block *block, const struct cpu_plan *plan,

@@ -8,7 +8,7 @@
 /* One repeat; norm.z is its pointwise convolution's output. */
 struct stage {
     struct cpu_depthwise depthwise;
-    struct cpu_pointwise pointwise;
+    struct cpu_dense pointwise;
     struct cpu_norm norm;
     struct cpu_norm_state state;
     void *scratch; /* the norm's */
@@ -57,13 +57,15 @@ static void size_stage(const struct seki_block *block, int images, int repeat,
     struct cpu_depthwise *d = &stage->depthwise;
 
     size_depthwise(block, images, repeat, &before->depthwise, d);
-    stage->pointwise = (struct cpu_pointwise){
+    stage->pointwise = (struct cpu_dense){
         .in_channels = block->in_channels,
         .out_channels = out,
         .height = d->out_height,
         .width = d->out_width,
         .out_height = d->out_height,
         .out_width = d->out_width,
+        .kernel_height = 1,
+        .kernel_width = 1,
         .step = 1,
     };
     stage->norm = (struct cpu_norm){.images = images, .channels = out, .pixels = out_pixels(d)};
@@ -85,8 +87,8 @@ static struct pieces take(const struct seki_block *block, const struct cpu_plan 
         stage->state = seki_cpu_norm_take(keep, (int)out);
         stage->scratch = seki_cpu_norm_scratch(scratch, block->backend, (int)out);
         seki_cpu_depthwise_take(scratch, block->backend, plan->train, &stage->depthwise);
-        seki_cpu_pointwise_take(scratch, block->backend, plan->train, stage->depthwise.out_width,
-                                &stage->pointwise);
+        seki_cpu_dense_take(scratch, block->backend, plan->train, stage->depthwise.out_width,
+                            &stage->pointwise);
     }
     if (plan->train && block->spec.repeats == 2)
         p.dmiddle =
@@ -139,8 +141,8 @@ static int forward(struct seki_block *block, const struct cpu_plan *plan,
         connect(block, call, &p, i);
         seki_cpu_depthwise_weights(&stage->depthwise,
                                    seki_cpu_parameter(block, call, SEKI_DEPTHWISE, i), false);
-        seki_cpu_pointwise_pack(backend, &stage->pointwise,
-                                seki_cpu_parameter(block, call, SEKI_WEIGHT, i));
+        seki_cpu_dense_pack(backend, &stage->pointwise,
+                            seki_cpu_parameter(block, call, SEKI_WEIGHT, i));
         /* The second depthwise convolution normalises what the first repeat leaves. */
         if (i == block->spec.repeats - 1) {
             stage->norm.y = seki_cpu_view(block->backend, &call->y, call->images);
@@ -176,12 +178,12 @@ static void backward_stage(struct seki_block *block, const struct seki_block_cal
     d->add_dx = repeat == 0 && call->add_dx;
     seki_cpu_depthwise_weights(d, seki_cpu_parameter(block, call, SEKI_DEPTHWISE, repeat), false);
     seki_cpu_depthwise_weights(d, seki_cpu_parameter(block, call, SEKI_DEPTHWISE, repeat), true);
-    seki_cpu_pointwise_pack_back(backend, &stage->pointwise,
-                                 seki_cpu_parameter(block, call, SEKI_WEIGHT, repeat));
+    seki_cpu_dense_pack_back(backend, &stage->pointwise,
+                             seki_cpu_parameter(block, call, SEKI_WEIGHT, repeat));
     const struct cpu_separable separable = {d, &stage->pointwise};
     seki_cpu_parallel(backend, backend->kernels->separable_backward, &separable);
-    seki_cpu_pointwise_gradient(backend, &stage->pointwise,
-                                seki_cpu_gradient(block, call, SEKI_WEIGHT, repeat));
+    seki_cpu_dense_gradient(backend, &stage->pointwise,
+                            seki_cpu_gradient(block, call, SEKI_WEIGHT, repeat));
     seki_cpu_depthwise_gradient(backend, d, seki_cpu_gradient(block, call, SEKI_DEPTHWISE, repeat));
 }
 

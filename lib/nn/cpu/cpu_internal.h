@@ -147,30 +147,17 @@ void seki_cpu_depthwise_weights(const struct cpu_depthwise *d, const float *weig
 void seki_cpu_depthwise_gradient(const struct cpu_backend *backend, const struct cpu_depthwise *d,
                                  float *dweights);
 
-/* ---- Pointwise convolutions (own kernels) --------------------------------------------------- */
+/* ---- Dense convolutions (own kernels) -------------------------------------------------------- */
 
-/* As seki_cpu_depthwise_take. row: pixels of a row that is worked on whole, or 0. */
-void seki_cpu_pointwise_take(struct cpu_arena *arena, const struct cpu_backend *backend, bool train,
-                             int row, struct cpu_pointwise *pointwise);
-void seki_cpu_pack(const struct cpu_backend *backend, const struct cpu_pack *pack);
-/* Weights (out, in) for forward, for backward. */
-void seki_cpu_pointwise_pack(const struct cpu_backend *backend, const struct cpu_pointwise *w,
-                             const float *weights);
-void seki_cpu_pointwise_pack_back(const struct cpu_backend *backend, const struct cpu_pointwise *w,
-                                  const float *weights);
-/* dweights += what the parts of a backward have summed. */
-void seki_cpu_pointwise_gradient(const struct cpu_backend *backend, const struct cpu_pointwise *w,
-                                 float *dweights);
-
-/* ---- Dense convolutions of stride 1 (own kernels) -------------------------------------------- */
-
-/* As those of the pointwise convolutions; weights (out, in, kH, kW). */
+/* As seki_cpu_depthwise_take. row: of 1x1, pixels of a row that is worked on whole, or 0. */
 void seki_cpu_dense_take(struct cpu_arena *arena, const struct cpu_backend *backend, bool train,
-                         struct cpu_dense *dense);
+                         int row, struct cpu_dense *dense);
+/* Weights (out, in, kH, kW) for forward, for backward. */
 void seki_cpu_dense_pack(const struct cpu_backend *backend, const struct cpu_dense *dense,
                          const float *weights);
 void seki_cpu_dense_pack_back(const struct cpu_backend *backend, const struct cpu_dense *dense,
                               const float *weights);
+/* dweights += what the parts of a backward have summed. */
 void seki_cpu_dense_gradient(const struct cpu_backend *backend, const struct cpu_dense *dense,
                              float *dweights);
 

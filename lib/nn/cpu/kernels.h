@@ -93,43 +93,26 @@ struct cpu_pack {
     ptrdiff_t tap, row, column;
 };
 
-/* 1x1 convolution of f(x), f the identity or ReLU, and what the normalisation behind it needs.
- * Output (i, j) reads x at (step i + odd, step j + odd), zeros outside of it. x and dx may have
- * several parts. */
-struct cpu_pointwise {
+/* Dense convolution of f(x), f the identity or ReLU, and what the normalisation behind it needs:
+ * either 1x1, where output (i, j) reads x at (step i + odd, step j + odd), zeros outside of it, and
+ * x and dx may have several parts; or larger, with stride 1 and one part. */
+struct cpu_dense {
     int in_channels, out_channels;
-    int height, width, out_height, out_width, step, odd;
+    int height, width, out_height, out_width;
+    int kernel_height, kernel_width, padding_height, padding_width;
+    int step, odd;
     bool relu;
     struct cpu_view x;
     void *weights;               /* packed: in rows, out columns; see struct cpu_pack */
     const struct cpu_norm *norm; /* of its output: forward writes z and the moments, or if they are
                                     `known` y; backward reads z, dy, keep and all coefficients */
     /* backward */
-    void *back_weights; /* packed: out rows, in columns */
-    struct cpu_view dx; /* data NULL: not wanted */
-    bool add_dx;
-    double *sums; /* a part's dW: [in][panel of out] */
-    size_t sums_stride;
-    char *workspace; /* workspace_bytes for each part */
-    size_t workspace_bytes;
-};
-
-/* Dense convolution of stride 1 of f(x), f the identity or ReLU, and what the normalisation behind
- * it needs; as cpu_pointwise but for x, which has one part. */
-struct cpu_dense {
-    int in_channels, out_channels;
-    int height, width, out_height, out_width;
-    int kernel_height, kernel_width, padding_height, padding_width;
-    bool relu;
-    struct cpu_view x;
-    void *weights; /* packed: in rows, out columns */
-    const struct cpu_norm *norm;
     void *back_weights; /* packed: out rows, in columns, the last tap first */
-    struct cpu_view dx;
+    struct cpu_view dx; /* data NULL: not wanted */
     bool add_dx;
     double *sums; /* a part's dW: [tap][in][panel of out] */
     size_t sums_stride;
-    char *workspace;
+    char *workspace; /* workspace_bytes for each part */
     size_t workspace_bytes;
 };
 
@@ -139,7 +122,7 @@ struct cpu_dense {
 /* Depthwise, then pointwise convolution; pointwise->x, dx and relu have no meaning. */
 struct cpu_separable {
     const struct cpu_depthwise *depthwise;
-    const struct cpu_pointwise *pointwise;
+    const struct cpu_dense *pointwise;
 };
 
 /* Pooling of f(x), f the identity or ReLU, and what a normalisation behind it needs. */
@@ -208,10 +191,9 @@ struct cpu_kernels {
     cpu_kernel *norm_backward;
     /* struct cpu_pack */
     cpu_kernel *pack;
-    /* struct cpu_pointwise */
+    /* struct cpu_dense: 1x1; larger */
     cpu_kernel *pointwise;
     cpu_kernel *pointwise_backward;
-    /* struct cpu_dense */
     cpu_kernel *dense;
     cpu_kernel *dense_backward;
     /* struct cpu_separable */

@@ -14,7 +14,7 @@ struct segment {
     size_t input, inside, count;
 };
 
-static struct segment segment_at(const struct cpu_pointwise *w, size_t pixel, size_t left)
+static struct segment segment_at(const struct cpu_dense *w, size_t pixel, size_t left)
 {
     const size_t pixels = (size_t)w->out_height * (size_t)w->out_width;
     const size_t image = pixel / pixels, at = pixel % pixels;
@@ -45,7 +45,7 @@ static size_t part_channels(const struct cpu_view *view, int channel, int end, e
     return left < (size_t)(end - channel) ? left : (size_t)(end - channel);
 }
 
-static void gather_part(const struct cpu_pointwise *w, size_t first, size_t count, const element *x,
+static void gather_part(const struct cpu_dense *w, size_t first, size_t count, const element *x,
                         int channels, element *tile, size_t stride)
 {
     const size_t pixel = (size_t)w->step * w->x.stride;
@@ -63,8 +63,8 @@ static void gather_part(const struct cpu_pointwise *w, size_t first, size_t coun
 }
 
 /* Channels channel .. end-1 of a run of pixels into a tile. */
-static void gather_run(const struct cpu_pointwise *w, size_t first, size_t count, int channel,
-                       int end, element *tile, size_t stride)
+static void gather_run(const struct cpu_dense *w, size_t first, size_t count, int channel, int end,
+                       element *tile, size_t stride)
 {
     for (size_t now; channel < end; channel += (int)now, tile += now) {
         element *x;
@@ -73,9 +73,8 @@ static void gather_run(const struct cpu_pointwise *w, size_t first, size_t count
     }
 }
 
-static void scatter_part(const struct cpu_pointwise *w, size_t first, size_t count,
-                         const element *x, element *dx, int channels, const float *gradients,
-                         size_t stride)
+static void scatter_part(const struct cpu_dense *w, size_t first, size_t count, const element *x,
+                         element *dx, int channels, const float *gradients, size_t stride)
 {
     const size_t x_pixel = (size_t)w->step * w->x.stride, pixel = (size_t)w->step * w->dx.stride;
 
@@ -91,8 +90,8 @@ static void scatter_part(const struct cpu_pointwise *w, size_t first, size_t cou
 }
 
 /* The gradients of a run's inputs, channels channel .. end-1, out of a tile. */
-static void scatter_run(const struct cpu_pointwise *w, size_t first, size_t count, int channel,
-                        int end, const float *gradients, size_t stride)
+static void scatter_run(const struct cpu_dense *w, size_t first, size_t count, int channel, int end,
+                        const float *gradients, size_t stride)
 {
     for (size_t now; channel < end; channel += (int)now, gradients += now) {
         element *x, *dx;
@@ -128,8 +127,8 @@ static void fill_last_unit(element *tile, size_t stride, size_t count, int chann
 }
 
 /* The results of a run whose inputs stand in a[][stride]; `tile` is room for them. */
-static void forward_run(const struct cpu_pointwise *w, const element *a, size_t stride,
-                        size_t first, size_t count, bool begin, float *tile, double *sums)
+static void forward_run(const struct cpu_dense *w, const element *a, size_t stride, size_t first,
+                        size_t count, bool begin, float *tile, double *sums)
 {
     const size_t out = cpu_panel(w->out_channels);
 
@@ -140,7 +139,7 @@ static void forward_run(const struct cpu_pointwise *w, const element *a, size_t 
 
 static void pointwise(const void *call, int part, int parts)
 {
-    const struct cpu_pointwise *w = call;
+    const struct cpu_dense *w = call;
     const struct cpu_norm *m = w->norm;
     const size_t most = cpu_forward_run(w->in_channels), panel = cpu_panel(w->in_channels);
     const bool direct = !w->relu && w->step == 1 && w->x.stride == (size_t)w->in_channels &&
@@ -247,7 +246,7 @@ static struct backward_room backward_room(float *at, size_t most, size_t out)
     return room;
 }
 
-static void backward_run(const struct cpu_pointwise *w, size_t first, size_t count,
+static void backward_run(const struct cpu_dense *w, size_t first, size_t count,
                          const struct backward_room *room, struct weight_sums *sums)
 {
     const size_t out = cpu_panel(w->out_channels), in = cpu_panel(w->in_channels);
@@ -274,7 +273,7 @@ static void backward_run(const struct cpu_pointwise *w, size_t first, size_t cou
 
 static void pointwise_backward(const void *call, int part, int parts)
 {
-    const struct cpu_pointwise *w = call;
+    const struct cpu_dense *w = call;
     const size_t pixels = w->norm->pixels;
     float *workspace = (float *)(w->workspace + (size_t)part * w->workspace_bytes);
     struct weight_sums sums =

@@ -34,7 +34,7 @@ struct separable_room {
     unit *dz_units, *y_units;
 };
 
-static struct separable_room separable_room(const struct cpu_pointwise *w, size_t width, float *at)
+static struct separable_room separable_room(const struct cpu_dense *w, size_t width, float *at)
 {
     const size_t run = cpu_backward_run(w->out_channels), most = run > width ? run : width;
     const size_t out = cpu_panel(w->out_channels);
@@ -51,7 +51,7 @@ static void separable_gradients(const struct cpu_separable *s, size_t image,
                                 const struct separable_room *room, struct weight_sums *sums)
 {
     const struct cpu_depthwise *d = s->depthwise;
-    const struct cpu_pointwise *w = s->pointwise;
+    const struct cpu_dense *w = s->pointwise;
     const size_t out = cpu_panel(w->out_channels), in = cpu_panel(w->in_channels);
     const size_t width = (size_t)d->out_width, most = cpu_backward_run(w->out_channels) / width;
 
@@ -76,7 +76,7 @@ static void separable_backward(const void *call, int part, int parts)
 {
     const struct cpu_separable *s = call;
     const struct cpu_depthwise *d = s->depthwise;
-    const struct cpu_pointwise *w = s->pointwise;
+    const struct cpu_dense *w = s->pointwise;
     const size_t end = cpu_first((size_t)d->images, part + 1, parts);
     const size_t count = (size_t)w->in_channels * cpu_panel(w->out_channels);
     const struct depthwise_work work = depthwise_start(d, part, true);
