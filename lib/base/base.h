@@ -78,6 +78,11 @@ _Noreturn void seki_bug(const char *file, int line, const char *what);
 /* calloc that reports: NULL and *error ("memory") when out of memory or count * size overflows. */
 void *seki_allocate(size_t count, size_t size, struct seki_error *error);
 
+/* Advice to put large pages behind whole ones of these bytes, before they are touched: what goes
+ * over them is touched and looked up less often. A system without large pages gives small ones. */
+#define SEKI_LARGE_PAGE ((size_t)2 << 20)
+void seki_large_pages(void *memory, size_t bytes);
+
 /* ---- Buffers ----------------------------------------------------------------------------- */
 
 /*

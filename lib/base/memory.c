@@ -1,9 +1,11 @@
 /*
  * memory.c - allocation that reports its failure.
  */
+#define _DEFAULT_SOURCE /* madvise, MADV_HUGEPAGE: Linux; POSIX has no such advice */
 #include "base/base.h"
 
 #include <stdlib.h>
+#include <sys/mman.h>
 
 void *seki_allocate(size_t count, size_t size, struct seki_error *error)
 {
@@ -19,4 +21,14 @@ void *seki_allocate(size_t count, size_t size, struct seki_error *error)
     if (!memory)
         seki_fail(error, SEKI_NO_RESOURCE, "memory", "out of memory: %zu bytes", count * size);
     return memory;
+}
+
+void seki_large_pages(void *memory, size_t bytes)
+{
+#ifdef MADV_HUGEPAGE
+    madvise(memory, bytes, MADV_HUGEPAGE);
+#else
+    (void)memory;
+    (void)bytes;
+#endif
 }

@@ -2,7 +2,7 @@
  * memory.c - the memory that the backend gives out. In a virtual machine the first touch of a page
  * can cost ten microseconds, so large pieces are mapped with all their pages at once.
  */
-#define _DEFAULT_SOURCE /* MAP_ANONYMOUS, madvise */
+#define _DEFAULT_SOURCE /* MAP_ANONYMOUS, MADV_POPULATE_WRITE */
 #include "nn/cpu/cpu_internal.h"
 
 #include <errno.h>
@@ -12,7 +12,6 @@
 
 #define ALIGNMENT ((size_t)64)
 #define PAGE      ((size_t)4096)
-#define HUGE_PAGE ((size_t)1 << 21)
 /* From this size on pieces are mapped on their own. */
 #define LARGE ((size_t)1 << 20)
 
@@ -44,9 +43,7 @@ static void *map_pages(size_t bytes)
 
     if (base == MAP_FAILED)
         return NULL;
-#if defined(MADV_HUGEPAGE)
-    madvise(base, bytes, MADV_HUGEPAGE); /* small pages will do */
-#endif
+    seki_large_pages(base, bytes);
     if (populate(base, bytes))
         return base;
     munmap(base, bytes);
@@ -78,7 +75,7 @@ void *seki_cpu_memory(struct seki_backend *backend, size_t bytes, struct seki_er
         before = ALIGNMENT;
         header.base = heap(before + bytes);
     } else {
-        header.mapped = (before + bytes + HUGE_PAGE - 1) / HUGE_PAGE * HUGE_PAGE;
+        header.mapped = (before + bytes + SEKI_LARGE_PAGE - 1) / SEKI_LARGE_PAGE * SEKI_LARGE_PAGE;
         header.base = map_pages(header.mapped);
     }
     if (header.base == NULL) {
