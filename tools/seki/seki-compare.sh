@@ -99,12 +99,14 @@ seeds_left() { # POLICY
     seq 0 $((opt_runs - 1)) | sed "s/^/$1-/" | grep -vxFf "$pipes/done" | sed "s/^$1-//"
 }
 
-# In a process group of their own, by which all of them end with the driver.
+# In a process group of their own, by which all of them end with the driver. Its first shell ends with
+# them and not by the signal, of which the driver's would tell.
 start_runs() { # POLICY
-    set -- xargs -P "$opt_jobs" -I @SEED@ sh -c "$ONE_RUN" sh "$1-@SEED@" "$run/$1-@SEED@" \
+    set -- sh -c 'trap : HUP INT TERM; "$@"; exit $?' sh \
+        xargs -P "$opt_jobs" -I @SEED@ sh -c "$ONE_RUN" sh "$1-@SEED@" "$run/$1-@SEED@" \
         --policy "$1" --seed @SEED@ --table "$opt_table" --column "$opt_column" \
         --test-column "$opt_test_column" --space "$opt_space" --lambda "$lambda" --quiet
-    with_options "$passed" exec setsid "$@" <"$pipes/seeds" >"$pipes/ended" 8>&2 2>/dev/null &
+    with_options "$passed" exec setsid "$@" <"$pipes/seeds" >&8 7<&- 8>&2 2>/dev/null &
     child=$!
 }
 
@@ -163,9 +165,12 @@ take_runs() { # POLICY < NAME STATUS…
 do_runs() { # POLICY
     seeds_left "$1" >"$pipes/seeds"
     [ -s "$pipes/seeds" ] || return 0
+    exec 8<>"$pipes/ended" 7<"$pipes/ended" 8>"$pipes/ended"
     start_runs "$1"
-    take_runs "$1" <"$pipes/ended" &
+    # A function whose descriptor is closed keeps a copy, to open it again; a subshell does not.
+    (exec 8>&- && take_runs "$1") <&7 &
     taker=$!
+    exec 7<&- 8>&-
     await
     wait "$taker" || exit $?
     [ "$ended" -eq 0 ] || die 3 "xargs ended with status $ended; 'seki compare $run' goes on from here"

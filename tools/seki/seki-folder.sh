@@ -76,7 +76,7 @@ child='' eval_process='' look_process='' pipes=''
 
 # Programs run beside the shell, which so can end them when it is told to end.
 await() { # sets $ended
-    wait "$child"
+    wait "$child" 2>/dev/null
     ended=$?
     child=
 }
@@ -90,11 +90,14 @@ stop() { # STATUS
     for process in $child $eval_process $look_process; do
         kill -TERM "$process" 2>/dev/null
     done
-    wait
+    wait 2>/dev/null # dash tells of each that a signal ended
     exit "$1"
 }
 
-# A folder for pipes; one that a killed driver left is taken away.
+# A folder for pipes; one that a killed driver left is taken away. A named pipe is opened by the driver
+# at both ends before a program starts that has one of them: to open one end alone is to wait for the
+# other, in vain where that program has been ended meanwhile. A program's ends are 7 and 8 until it has
+# them; 9 is the lock.
 make_pipes() { # FOLDER
     pipes=$1/.pipes
     trap clean_up EXIT
@@ -145,14 +148,17 @@ take_epochs() {
     last_epoch=$(tail -n 1 -- "$epochs_file" | sed -n 's/^{"epoch": \([0-9]*\).*/\1/p')
     last_epoch=${last_epoch:-0}
     mkfifo -- "$pipes/epochs" || die 3 "$pipes/epochs cannot be made"
-    "$@" <"$input" >"$pipes/epochs" &
+    exec 8<>"$pipes/epochs" 7<"$pipes/epochs" 8>"$pipes/epochs"
+    "$@" <"$input" >&8 7<&- 8>&- &
     child=$!
+    exec 8>&-
     while IFS= read -r line; do
         case $line in
         '{"epoch": '*) append_epoch "$line" ;;
         *) last_line=$line ;;
         esac
-    done <"$pipes/epochs"
+    done <&7
+    exec 7<&-
     rm -f -- "$pipes/epochs"
     await
 }

@@ -86,16 +86,18 @@ with_eval() {
 # comes back as it went: a table or a column that is not there shows before anything is proposed.
 start_eval() {
     mkfifo -- "$pipes/in" "$pipes/out" || die 3 "$pipes: pipes cannot be made"
-    with_eval exec seki-eval <"$pipes/in" >"$pipes/out" &
+    exec 7<>"$pipes/in" 3>"$pipes/in" 7<"$pipes/in"
+    exec 8<>"$pipes/out" 4<"$pipes/out" 8>"$pipes/out"
+    with_eval exec seki-eval <&7 >&8 3>&- 4<&- 7<&- 8>&- &
     eval_process=$!
-    exec 3>"$pipes/in" 4<"$pipes/out"
+    exec 7<&- 8>&-
     record='{"error": {"code": "none", "message": ""}}'
     score
 }
 
 end_eval() {
     exec 3>&- 4<&-
-    wait "$eval_process"
+    wait "$eval_process" 2>/dev/null
     eval_process=
 }
 
@@ -103,7 +105,7 @@ score() { # sets $record
     printf '%s\n' "$record" 2>/dev/null >&3
     IFS= read -r record <&4 && return
     exec 3>&- 4<&-
-    wait "$eval_process"
+    wait "$eval_process" 2>/dev/null
     ended=$?
     eval_process=
     end_with "$ended" seki-eval
@@ -120,10 +122,12 @@ LOOK='foreach inputs as $c ({best: $best, stale: $stale};
 
 start_look() {
     mkfifo -- "$pipes/records" "$pipes/looks" || die 3 "$pipes: pipes cannot be made"
+    exec 7<>"$pipes/records" 5>"$pipes/records" 7<"$pipes/records"
+    exec 8<>"$pipes/looks" 6<"$pipes/looks" 8>"$pipes/looks"
     jq -nr --unbuffered --argjson best "$best" --argjson stale "$stale" "$LOOK" \
-        <"$pipes/records" >"$pipes/looks" 3>&- 4<&- &
+        <&7 >&8 3>&- 4<&- 5>&- 6<&- 7<&- 8>&- &
     look_process=$!
-    exec 5>"$pipes/records" 6<"$pipes/looks"
+    exec 7<&- 8>&-
 }
 
 look() { # sets score, short_best, stale, code
@@ -133,7 +137,7 @@ look() { # sets score, short_best, stale, code
 
 end_look() {
     exec 5>&- 6<&-
-    wait "$look_process"
+    wait "$look_process" 2>/dev/null
     look_process=
 }
 
