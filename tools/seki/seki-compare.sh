@@ -1,4 +1,4 @@
-# shellcheck shell=sh disable=SC2034,SC2154 # variables are shared by the files of the driver
+# shellcheck shell=sh disable=SC2034,SC2094,SC2154 # variables are shared by the files of the driver
 # seki-compare.sh - `seki compare`: policies against each other on a table, as many candidates each,
 # many seeds. A run is a `seki search` in OUT/POLICY-SEED, several at once; one that is done leaves a
 # line in OUT/runs.jsonl and is not done again.

@@ -1,4 +1,4 @@
-# shellcheck shell=sh disable=SC2034,SC2154 # variables are shared by the files of the driver
+# shellcheck shell=sh disable=SC2034,SC2094,SC2154 # variables are shared by the files of the driver
 # seki-folder.sh - the files of a run folder: one driver at a time, lines that are whole or not
 # there, and what ends with the driver.
 

@@ -1,4 +1,4 @@
-# shellcheck shell=sh disable=SC2034,SC2154 # variables are shared by the files of the driver
+# shellcheck shell=sh disable=SC2034,SC2094,SC2154 # variables are shared by the files of the driver
 # seki-search.sh - `seki search`: the supernet, a random candidate, self-evolution, knowledge
 # inspiration (SEKI, arXiv 2502.20422, section 3), over a run folder that a killed run goes on from.
 #
