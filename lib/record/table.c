@@ -156,6 +156,11 @@ static int take_header(struct seki_table *table, const char *line, const char *c
                          MAX_COLUMNS);
     if (table->score >= 1)
         return 0;
+    if (table->column_count < 2)
+        return seki_fail(error, SEKI_BAD_INPUT, "table",
+                         "%s:1: columns separated by tabs were expected, the genotypes' first and "
+                         "'%.40s' among the others; this is no table",
+                         table->path, column);
     seki_fail(error, SEKI_BAD_USE, "table", "%s: no column '%.40s' after the genotypes; it has",
               table->path, column);
     for (int i = 1; error != NULL && i < table->column_count; i++) {

@@ -100,8 +100,8 @@ static int validate(struct seki_trainer *trainer, struct seki_epoch_report *repo
     return 0;
 }
 
-int seki_trainer_end_epoch(struct seki_trainer *trainer, struct seki_epoch_report *report,
-                           struct seki_error *error)
+int seki_trainer_report(struct seki_trainer *trainer, struct seki_epoch_report *report,
+                        struct seki_error *error)
 {
     const struct sums *sums = &trainer->sums;
     long steps = seki_trainer_steps(trainer);
@@ -118,10 +118,12 @@ int seki_trainer_end_epoch(struct seki_trainer *trainer, struct seki_epoch_repor
         .data_seconds = sums->data_seconds,
         .activation_bytes = seki_network_activation_bytes(trainer->network),
     };
-    if (validate(trainer, report, error) < 0)
-        return -1;
+    return validate(trainer, report, error);
+}
+
+void seki_trainer_end_epoch(struct seki_trainer *trainer)
+{
     trainer->epochs_done++;
     trainer->steps_done = 0;
     trainer->sums = (struct sums){0};
-    return 0;
 }

@@ -58,7 +58,7 @@ static int run_steps(struct run *run, struct seki_error *error)
 
 /* One epoch of a run: trained, told, kept. In this order, so that a run that is killed between the
  * last two tells the epoch again instead of keeping one that nobody was told of. Where it could not
- * be told, the work of the epoch is kept all the same. */
+ * be told, its steps are kept and not its end: a run that goes on tells it first. */
 static int run_epoch(struct run *run, struct seki_record *record, struct seki_error *error)
 {
     const struct seki_trainer_hooks *hooks = run->hooks;
@@ -66,13 +66,15 @@ static int run_epoch(struct run *run, struct seki_record *record, struct seki_er
     int told = run_steps(run, error);
     if (told != 0)
         return told;
-    if (seki_trainer_end_epoch(run->trainer, &report, error) < 0)
+    if (seki_trainer_report(run->trainer, &report, error) < 0)
         return -1;
     if (hooks && hooks->epoch) {
         told = seki_epoch_report_record(&report, record, error);
         if (told == 0)
             told = hooks->epoch(hooks->context, record, error);
     }
+    if (told == 0)
+        seki_trainer_end_epoch(run->trainer);
     int kept = save(run, told < 0 ? NULL : error);
     return told < 0 || kept == 0 ? told : kept;
 }

@@ -1,6 +1,7 @@
 /* score.c - candidates on a trained supernet, and trained networks on a split. */
 #include "training/training_internal.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -30,8 +31,13 @@ static int check_pictures(const struct seki_network_config *config,
 static int validation_half(const struct seki_checkpoint *checkpoint, struct seki_dataset *dataset,
                            long images, struct batches *batches, struct seki_error *error)
 {
-    const char *text = seki_checkpoint_text(checkpoint, "images");
-    long given = text ? strtol(text, NULL, 10) : 0, all;
+    double number = 0;
+    if (seki_settings_numbers(checkpoint, "images", &number, 1, error) < 0)
+        return -1;
+    if (number < 0 || number > INT32_MAX || number != floor(number))
+        return seki_fail(error, SEKI_BAD_INPUT, "checkpoint",
+                         "'images' is %g: a count of pictures was expected", number);
+    long given = (long)number, all;
     if (seki_dataset_load(dataset, SEKI_TRAIN_SPLIT, &all, error) < 0)
         return -1;
     if (given > all)

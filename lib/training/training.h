@@ -105,7 +105,8 @@ int seki_epoch_report_record(const struct seki_epoch_report *report, struct seki
                              struct seki_error *error);
 
 /* All that is left, the checkpoint written to `path` after each epoch and, as settings.save_every
- * has it, in between. 0: all epochs are done; 1: a hook ended the run. A loss that is not finite
+ * has it, in between. An epoch whose hook fails or ends the run is saved as one that has yet to
+ * end. 0: all epochs are done; 1: a hook ended the run. A loss that is not finite
  * ends it with SEKI_BAD_INPUT, "diverged". */
 int seki_trainer_run(struct seki_trainer *trainer, const char *path,
                      const struct seki_trainer_hooks *hooks, struct seki_error *error);

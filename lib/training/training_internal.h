@@ -188,9 +188,11 @@ uint64_t seki_stream(const char *purpose, uint64_t number);
 /* The next step of the epoch. A loss that is not finite ends training (SEKI_BAD_INPUT,
  * "diverged"). */
 int seki_trainer_step(struct seki_trainer *trainer, struct seki_error *error);
-/* After its last step: validates, fills the report, and goes on to the next epoch. */
-int seki_trainer_end_epoch(struct seki_trainer *trainer, struct seki_epoch_report *report,
-                           struct seki_error *error);
+/* After its last step: validates, fills the report. */
+int seki_trainer_report(struct seki_trainer *trainer, struct seki_epoch_report *report,
+                        struct seki_error *error);
+/* Goes on to the next epoch. */
+void seki_trainer_end_epoch(struct seki_trainer *trainer);
 
 /* ---- state.c ------------------------------------------------------------------------------ */
 

@@ -258,7 +258,15 @@ static int open_weights(struct evaluator *evaluator, struct seki_error *error)
                              o->std);
     /* A file that cannot be read ends the call, not each record. */
     evaluator->weights = seki_checkpoint_open(o->weights, error);
-    return evaluator->weights ? open_backend(evaluator, error) : -1;
+    if (!evaluator->weights)
+        return -1;
+    const char *kind = seki_checkpoint_text(evaluator->weights, "seki");
+    if (kind && strcmp(kind, "supernet") == 0)
+        return seki_fail(error, SEKI_BAD_USE, "options",
+                         "%s is a supernet: give it with --supernet, or a network that seki-train "
+                         "wrote with --weights",
+                         o->weights);
+    return open_backend(evaluator, error);
 }
 
 static int score_weights(struct evaluator *evaluator, const struct seki_genotype *genotype,

@@ -112,8 +112,8 @@ start_runs() { # POLICY
 
 stop_runs() { # STATUS
     trap - HUP INT TERM
-    [ -z "$child" ] || kill -s TERM -- "-$child" 2>/dev/null || kill -s TERM "$child"
-    wait
+    [ -z "$child" ] || kill -s TERM -- "-$child" 2>/dev/null || kill -s TERM "$child" 2>/dev/null
+    wait 2>/dev/null
     exit "$1"
 }
 

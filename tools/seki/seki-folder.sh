@@ -91,6 +91,7 @@ stop() { # STATUS
         kill -TERM "$process" 2>/dev/null
     done
     wait 2>/dev/null # dash tells of each that a signal ended
+    note 'stopped; the same command again goes on from here'
     exit "$1"
 }
 
