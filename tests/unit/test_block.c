@@ -94,6 +94,12 @@ static const struct {
      5760},
 };
 
+static bool same_shape(const struct seki_shape *a, const struct seki_shape *b)
+{
+    return a->parts == b->parts && a->channels == b->channels && a->height == b->height &&
+           a->width == b->width && a->full == b->full;
+}
+
 static void test_shape_and_counts_follow_from_the_spec(void **state)
 {
     (void)state;
@@ -103,7 +109,7 @@ static void test_shape_and_counts_follow_from_the_spec(void **state)
 
         if (seki_block_describe(&described[i].spec, &info, &error) < 0)
             fail_msg("%s: %s", described[i].comment, error.message);
-        if (memcmp(&info.out, &described[i].out, sizeof info.out) != 0)
+        if (!same_shape(&info.out, &described[i].out))
             fail_msg("%s: the shape is (%d, %d, %d, %d)", described[i].comment, info.out.parts,
                      info.out.channels, info.out.height, info.out.width);
         if (info.parameters != described[i].parameters ||
