@@ -1,7 +1,6 @@
 /* score.c - candidates on a trained supernet, and trained networks on a split. */
 #include "training/training_internal.h"
 
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -31,14 +30,9 @@ static int check_pictures(const struct seki_network_config *config,
 static int validation_half(const struct seki_checkpoint *checkpoint, struct seki_dataset *dataset,
                            long images, struct batches *batches, struct seki_error *error)
 {
-    double number = 0;
-    if (seki_settings_numbers(checkpoint, "images", &number, 1, error) < 0)
-        return -1;
-    if (number < 0 || number > INT32_MAX || number != floor(number))
-        return seki_fail(error, SEKI_BAD_INPUT, "checkpoint",
-                         "'images' is %g: a count of pictures was expected", number);
-    long given = (long)number, all;
-    if (seki_dataset_load(dataset, SEKI_TRAIN_SPLIT, &all, error) < 0)
+    long given = 0, all;
+    if (seki_settings_count(checkpoint, "images", INT32_MAX, &given, error) < 0 ||
+        seki_dataset_load(dataset, SEKI_TRAIN_SPLIT, &all, error) < 0)
         return -1;
     if (given > all)
         return seki_fail(error, SEKI_BAD_USE, "data",

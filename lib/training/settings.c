@@ -89,16 +89,26 @@ int seki_settings_numbers(const struct seki_checkpoint *checkpoint, const char *
     return 0;
 }
 
-static int read_integer(const struct seki_checkpoint *checkpoint, const char *key, int *value,
-                        struct seki_error *error)
+int seki_settings_count(const struct seki_checkpoint *checkpoint, const char *key, long most,
+                        long *value, struct seki_error *error)
 {
     double number = 0;
     if (seki_settings_numbers(checkpoint, key, &number, 1, error) < 0)
         return -1;
-    if (number < 0 || number > 1e6 || number != floor(number))
-        return seki_fail(error, SEKI_BAD_INPUT, "checkpoint", "'%s' is %g: a count was expected",
-                         key, number);
-    *value = (int)number;
+    if (number < 0 || number > (double)most || number != floor(number))
+        return seki_fail(error, SEKI_BAD_INPUT, "checkpoint", "'%s' is %.9g: 0 to %ld was expected",
+                         key, number, most);
+    *value = (long)number;
+    return 0;
+}
+
+static int read_integer(const struct seki_checkpoint *checkpoint, const char *key, int *value,
+                        struct seki_error *error)
+{
+    long count = 0;
+    if (seki_settings_count(checkpoint, key, 1000000, &count, error) < 0)
+        return -1;
+    *value = (int)count;
     return 0;
 }
 

@@ -157,27 +157,14 @@ static int check_settings(struct seki_trainer *trainer, const struct seki_checkp
     return status;
 }
 
-static int read_count(const struct seki_checkpoint *checkpoint, const char *key, long most,
-                      long *value, struct seki_error *error)
-{
-    double number = 0;
-    if (seki_settings_numbers(checkpoint, key, &number, 1, error) < 0)
-        return -1;
-    if (number < 0 || number > (double)most || number != floor(number))
-        return seki_fail(error, SEKI_BAD_INPUT, "checkpoint", "'%s' is %.9g: 0 to %ld was expected",
-                         key, number, most);
-    *value = (long)number;
-    return 0;
-}
-
 static int read_position(struct seki_trainer *trainer, const struct seki_checkpoint *checkpoint,
                          struct seki_error *error)
 {
     double sums[5] = {0};
     long epoch = 0, step = 0, epochs = trainer->settings.recipe.epochs;
-    if (read_count(checkpoint, "epoch", epochs, &epoch, error) < 0 ||
-        read_count(checkpoint, "step", epoch < epochs ? seki_trainer_steps(trainer) : 0, &step,
-                   error) < 0)
+    if (seki_settings_count(checkpoint, "epoch", epochs, &epoch, error) < 0 ||
+        seki_settings_count(checkpoint, "step", epoch < epochs ? seki_trainer_steps(trainer) : 0,
+                            &step, error) < 0)
         return -1;
     if (step > 0 && seki_settings_numbers(checkpoint, "sums", sums, 5, error) < 0)
         return -1;

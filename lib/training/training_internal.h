@@ -25,6 +25,9 @@ int seki_settings_text(const struct seki_training_settings *settings,
 /* `count` finite numbers separated by commas, nothing else. */
 int seki_settings_numbers(const struct seki_checkpoint *checkpoint, const char *key, double *values,
                           int count, struct seki_error *error);
+/* One, whole, 0 to `most`. */
+int seki_settings_count(const struct seki_checkpoint *checkpoint, const char *key, long most,
+                        long *value, struct seki_error *error);
 /* Network config and normalisation from a checkpoint's strings. */
 int seki_settings_config(const struct seki_checkpoint *checkpoint,
                          struct seki_network_config *config, struct seki_error *error);
