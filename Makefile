@@ -11,7 +11,7 @@ CFLAGS  ?= -O3 -g
 
 # ---- Debian packages -----------------------------------------------------------------------
 
-PACKAGES := gcc libc6-dev make pkg-config libcurl4-openssl-dev libjansson-dev zlib1g-dev \
+PACKAGES := gcc g++ libc6-dev make pkg-config libcurl4-openssl-dev libjansson-dev zlib1g-dev \
             libdnnl-dev libcmocka-dev bats jq graphviz gnuplot-nox dataset-fashion-mnist python3 \
             python3-venv mandoc curl ca-certificates
 FUZZ_PACKAGES := clang libclang-rt-14-dev
@@ -19,7 +19,7 @@ LINT_PACKAGES := clang-tidy clang-format cppcheck shellcheck mandoc
 
 # ---- Sources: found, so that a new file needs no edit here -----------------------------------
 
-# lib/nn/cuda is a shared object of its own, built where there is a CUDA compiler.
+# lib/nn/cuda is a shared object of its own, see below.
 LIB_SOURCES  := $(filter-out lib/nn/cuda/%,$(wildcard lib/*/*.c lib/*/*/*.c))
 LIB_HEADERS  := $(filter-out %_internal.h lib/nn/cuda/%,$(wildcard lib/*/*.h))
 # What several programs share lies in tools/common.
@@ -37,6 +37,8 @@ UNIT_TESTS   := $(wildcard tests/unit/test_*.c)
 FUZZ_TARGETS := $(wildcard tests/fuzz/fuzz_*.c)
 TEST_SUPPORT := $(filter-out $(UNIT_TESTS),$(wildcard tests/unit/*.c))
 C_FILES      := $(wildcard lib/*/*.[ch] lib/*/*/*.[ch] tools/*/*.[ch] tests/unit/*.[ch] tests/fuzz/*.c tests/example/*.c bench/*.[ch] bench/*/*.[ch])
+# CUDA C++, and the C++ of what stands in a GPU's place.
+CUDA_FILES   := $(wildcard lib/nn/cuda/*.cu lib/nn/cuda/*.cuh tests/cuda/*)
 BATS_FILES   := $(wildcard tests/*.bats tests/*.bash)
 
 LIBRARY     := $(BUILD)/libseki.a
@@ -60,9 +62,10 @@ $(BUILD)/obj/tools/%.o: FOLDER_INCLUDES = -Itools
 # whatever CFLAGS says.
 $(BUILD)/obj/lib/nn/cpu/%.o: FOLDER_CFLAGS = -O3 -fno-math-errno -fno-trapping-math -ffp-contract=fast
 $(BUILD)/obj/lib/nn/ref/%.o: FOLDER_CFLAGS = -fno-fast-math -ffp-contract=off
-# Where the prompt templates are once installed; lib/llm alone is built anew for another PREFIX.
+# Where the prompt templates and the GPU backend are once installed; these alone are built anew for another PREFIX.
 $(BUILD)/obj/lib/llm/%.o: FOLDER_CPPFLAGS = -DSEKI_DATADIR='"$(PREFIX)/share/seki"'
-$(filter $(BUILD)/obj/lib/llm/%,$(LIB_OBJECTS)): $(BUILD)/prefix
+$(BUILD)/obj/lib/nn/module.o: FOLDER_CPPFLAGS = -DSEKI_LIBDIR='"$(PREFIX)/lib/seki"'
+$(filter $(BUILD)/obj/lib/llm/% $(BUILD)/obj/lib/nn/module.o,$(LIB_OBJECTS)): $(BUILD)/prefix
 
 ifneq ($(V),)
 say = @:
@@ -77,10 +80,10 @@ endif
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
 .SECONDARY:
-.PHONY: all deps check demo install uninstall help format lint lint-deps lint-format lint-tidy lint-cppcheck lint-shell lint-man \
+.PHONY: all gpu-backend deps check demo install uninstall help format lint lint-deps lint-format lint-tidy lint-cppcheck lint-shell lint-man \
         sanitize fuzz clean tests FORCE
 
-all: $(LIBRARY) $(PROGRAMS:%=$(BUILD)/bin/%) $(COPIES) $(COMPLETIONS) ## build the library, the programs and their completion (the default)
+all: $(LIBRARY) $(PROGRAMS:%=$(BUILD)/bin/%) $(COPIES) $(COMPLETIONS) gpu-backend ## build the library, the programs and their completion (the default)
 
 # The first target of a clean clone may be one that installs the packages: then before all else.
 ifneq ($(filter check demo sanitize,$(MAKECMDGOALS)),)
@@ -96,7 +99,8 @@ $(BUILD)/libraries: scripts/find-libraries
 $(BUILD)/flags: export TEXT = $(CC) $(ALL_CPPFLAGS) $(ALL_CFLAGS) $(ALL_LDFLAGS)
 $(BUILD)/prefix: export TEXT = $(PREFIX)
 $(BUILD)/lib-sources: export TEXT = $(LIB_SOURCES)
-$(BUILD)/flags $(BUILD)/prefix $(BUILD)/lib-sources: FORCE
+$(BUILD)/cuda-flags: export TEXT = $(CUDA) $(NVCC_FLAGS)
+$(BUILD)/flags $(BUILD)/prefix $(BUILD)/lib-sources $(BUILD)/cuda-flags: FORCE
 	$(quiet)mkdir -p $(BUILD)
 	$(quiet)printf '%s\n' "$$TEXT" | cmp -s - $@ || printf '%s\n' "$$TEXT" > $@
 
@@ -150,12 +154,93 @@ $(BUILD)/fuzz/%: $(BUILD)/obj/tests/fuzz/%.o $(BUILD)/obj/tests/fuzz/driver.o $(
 
 -include $(ALL_OBJECTS:.o=.d)
 
+# ---- The GPU backend: a shared object, where there is a CUDA compiler ----------------------------
+
+comma        := ,
+CUDA         := $(shell sh scripts/find-cuda 2>/dev/null)
+MODULE       := lib/seki/seki-cuda.so
+CUDA_HOST    := $(wildcard lib/nn/cuda/*.c)
+CUDA_KERNELS := $(wildcard lib/nn/cuda/*.cu)
+# What of the library it holds a copy of, so that it needs nothing of the program that loads it.
+MODULE_LIB   := lib/base/error.c lib/base/memory.c lib/nn/block.c
+MODULE_OBJECTS := $(patsubst %,$(BUILD)/module/%.o,$(CUDA_HOST) $(MODULE_LIB) $(CUDA_KERNELS))
+# Code for the data centres' cards from Ampere on; PTX for all others from there on.
+CUDA_ARCHITECTURES := -gencode=arch=compute_80,code=[sm_80,compute_80] -gencode=arch=compute_90,code=sm_90 \
+                      -gencode=arch=compute_100,code=sm_100
+NVCC_FLAGS   := -std=c++17 -O3 $(CUDA_ARCHITECTURES) -Xfatbin=-compress-all \
+                -Xcompiler=-fPIC,-fvisibility=hidden,-Wall$(if $(CI),$(comma)-Werror)
+
+ifneq ($(CUDA),)
+gpu-backend: $(BUILD)/$(MODULE)
+	@echo "GPU backend: $(BUILD)/$(MODULE), of $(CUDA)"
+else
+gpu-backend:
+	@sh scripts/find-cuda 2>&1 >/dev/null | sed 's/^/GPU backend: not built: /'
+endif
+
+$(BUILD)/module/%.c.o: %.c $(BUILD)/flags
+	$(say) CC $<
+	$(quiet)mkdir -p $(@D)
+	$(quiet)$(CC) $(ALL_CPPFLAGS) -I$(CUDA)/include $(ALL_CFLAGS) -fPIC -fvisibility=hidden -MMD -MP -c $< -o $@
+
+$(BUILD)/module/%.cu.o: %.cu $(BUILD)/cuda-flags
+	$(say) NVCC $<
+	$(quiet)mkdir -p $(@D)
+	$(quiet)$(CUDA)/bin/nvcc -Ilib $(NVCC_FLAGS) -MMD -MP -MF $(@:.o=.d) -c $< -o $@
+
+$(BUILD)/$(MODULE): $(MODULE_OBJECTS)
+	$(say) LINK $@
+	$(quiet)mkdir -p $(@D)
+	$(quiet)$(CUDA)/bin/nvcc -shared -cudart shared -Xlinker=--no-undefined,-rpath,$(CUDA)/lib64 $^ -o $@
+
+-include $(MODULE_OBJECTS:.o=.d)
+
+# The same sources on what tests/cuda puts in the place of a GPU and its runtime, under sanitizers.
+STAND_IN         := $(BUILD)/stand-in
+STAND_IN_SOURCES := $(CUDA_HOST) $(MODULE_LIB) $(CUDA_KERNELS) $(wildcard tests/cuda/*.cc)
+STAND_IN_OBJECTS := $(patsubst %,$(STAND_IN)/%.o,$(STAND_IN_SOURCES))
+STAND_IN_TESTS   := $(patsubst tests/unit/%.c,$(STAND_IN)/tests/%,$(wildcard tests/unit/test_cuda*.c))
+STAND_IN_PROGRAMS := $(addprefix $(STAND_IN)/bin/,seki-supernet seki-eval seki-train)
+STAND_IN_FLAGS   := -O2 -g -fPIC -fvisibility=hidden -fsanitize=address,undefined -fno-sanitize-recover=all \
+                    -Itests/cuda -Wall -Wextra $(if $(CI),-Werror)
+
+$(STAND_IN)/%.c.o: %.c
+	$(say) CC $@
+	$(quiet)mkdir -p $(@D)
+	$(quiet)$(CC) -std=c11 $(STAND_IN_FLAGS) $(ALL_CPPFLAGS) -MMD -MP -c $< -o $@
+
+# Floats as a device has them: no excess precision, products and sums fused or not.
+$(STAND_IN)/%.o: %
+	$(say) CXX $@
+	$(quiet)mkdir -p $(@D)
+	$(quiet)$(CXX) -x c++ -std=c++17 $(STAND_IN_FLAGS) -Wno-unknown-pragmas -fno-strict-aliasing -Ilib -MMD -MP -c $< -o $@
+
+$(STAND_IN)/$(MODULE): $(STAND_IN_OBJECTS)
+	$(say) LINK $@
+	$(quiet)mkdir -p $(@D)
+	$(quiet)$(CXX) -shared -fsanitize=address,undefined $^ -o $@
+
+$(STAND_IN)/tests/%: $(BUILD)/obj/tests/unit/%.o $(TEST_SUPPORT:%.c=$(BUILD)/obj/%.o) $(LIBRARY) $(STAND_IN)/$(MODULE)
+	$(say) LINK $@
+	$(quiet)mkdir -p $(@D)
+	$(quiet)$(CC) -fsanitize=address,undefined $(ALL_LDFLAGS) $(filter %.o %.a,$^) @$(BUILD)/libraries -lcmocka -o $@
+
+define stand_in_rule
+$(STAND_IN)/bin/$(1): $(patsubst %.c,$(BUILD)/obj/%.o,$(filter tools/$(1)/%,$(TOOL_SOURCES))) $(BUILD)/libcommon.a $(LIBRARY) $(STAND_IN)/$(MODULE)
+	$$(say) LINK $$@
+	$$(quiet)mkdir -p $$(@D)
+	$$(quiet)$$(CC) -fsanitize=address,undefined $$(ALL_LDFLAGS) $$(filter %.o %.a,$$^) @$(BUILD)/libraries -o $$@
+endef
+$(foreach program,$(notdir $(STAND_IN_PROGRAMS)),$(eval $(call stand_in_rule,$(program))))
+
+-include $(STAND_IN_OBJECTS:.o=.d)
+
 # ---- Tests, demo -----------------------------------------------------------------------------
 
 deps: ## install the Debian packages that are missing (apt-get, as root or through sudo)
 	@sh scripts/install-packages $(PACKAGES)
 
-tests: all $(TEST_BINARIES) # builds what check runs
+tests: all $(TEST_BINARIES) $(STAND_IN_TESTS) $(STAND_IN_PROGRAMS) # builds what check runs
 
 check: deps tests ## build and run every test; TESTS='rank install' runs a part
 	@BUILD='$(BUILD)' bash tests/run $(TESTS)
@@ -213,12 +298,12 @@ lint-deps:
 	@sh scripts/install-packages $(LINT_PACKAGES)
 
 format: lint-deps ## lay out the C files as .clang-format has it
-	@clang-format -i $(C_FILES)
+	@clang-format -i $(C_FILES) $(CUDA_FILES)
 
 lint: lint-format lint-tidy lint-cppcheck lint-shell lint-man ## check style, C, shell scripts and man pages (-k: all of it)
 
 lint-format: lint-deps
-	@clang-format --dry-run -Werror $(C_FILES)
+	@clang-format --dry-run -Werror $(C_FILES) $(CUDA_FILES)
 
 # One file a call: clang-tidy 14 takes va_lists for uninitialised from its second file on. Its standard
 # error only counts warnings.
@@ -276,6 +361,7 @@ install: all ## install into PREFIX (/usr/local), under DESTDIR
 	$(if $(bin_files),install -m 755 $(bin_files:%=$(BUILD)/bin/%) $(root)/bin)
 	$(if $(HELPERS),install -m 644 $(HELPERS) $(root)/$(HELPER_DIR))
 	install -m 644 $(LIBRARY) $(root)/lib
+	$(if $(CUDA),install -D -m 755 $(BUILD)/$(MODULE) $(root)/$(MODULE))
 	$(foreach header,$(LIB_HEADERS:lib/%=%),install -D -m 644 lib/$(header) $(root)/include/seki/$(header) &&) :
 	sh scripts/pkg-config-file '$(PREFIX)' < lib/base/base.h > $(root)/lib/pkgconfig/seki.pc
 	$(foreach page,$(MAN_PAGES),install -D -m 644 $(page) $(root)/share/man/man$(patsubst .%,%,$(suffix $(page)))/$(notdir $(page)) &&) :
@@ -286,7 +372,7 @@ uninstall: ## remove what install put there
 	rm -f $(addprefix $(root)/bin/,$(bin_files)) $(root)/lib/$(notdir $(LIBRARY)) \
 	    $(root)/lib/pkgconfig/seki.pc $(addprefix $(root)/$(COMPLETION_DIR)/,$(notdir $(COMPLETIONS))) \
 	    $(foreach page,$(MAN_PAGES),$(root)/share/man/man$(patsubst .%,%,$(suffix $(page)))/$(notdir $(page)))
-	rm -rf $(root)/include/seki $(root)/share/seki $(root)/$(HELPER_DIR)
+	rm -rf $(root)/include/seki $(root)/share/seki $(root)/$(HELPER_DIR) $(root)/lib/seki
 
 # ---- The rest --------------------------------------------------------------------------------
 

@@ -632,7 +632,7 @@ supernet() {
 
 @test "a search on pictures trains a supernet, scores on it, and trains the best network" {
     expect_status 0 supernet run
-    grep -qx "precision=fp32" run/settings
+    grep -qx "precision=auto" run/settings
     expect_equal '1 2 3' "$(jq .epoch run/supernet.jsonl | paste -sd ' ')"
     expect_equal supernet "$(jq -r .metrics.scorer run/candidates.jsonl | sort -u)"
     expect_status 0 seki train run --channels 4 --layers 1 --epochs 2 --batch 20 --threads 1

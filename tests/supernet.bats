@@ -166,7 +166,7 @@ END
     expect_status 2 train darts a.st 1 -p bf16 -B ref
     expect_in "$stderr" "seki-supernet: " "ref does not compute in bf16"
     expect_status 2 train darts a.st 1 -p fp16
-    expect_in "$stderr" "--precision" "fp32|bf16"
+    expect_in "$stderr" "--precision" "auto|fp32|tf32|bf16"
     if ! grep -qw avx512_bf16 /proc/cpuinfo; then
         expect_status 3 train darts a.st 1 -p bf16
         expect_in "$stderr" "seki-supernet: " "AVX512_BF16"

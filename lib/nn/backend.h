@@ -3,7 +3,8 @@
  *
  * A backend is one table of functions (struct seki_backend_ops) over its own memory. `ref` is plain
  * C, one function forward and one backward an operation: what every other is held against. `cpu` is
- * own kernels and oneDNN. A new backend is one folder and one such table.
+ * own kernels and oneDNN, `cuda` own kernels on a GPU, in a shared object of its own that is loaded
+ * when it is asked for. A new backend is one folder and one such table.
  *
  * The unit of work is a block: what stands on one edge of a cell (ReLU -> depthwise -> pointwise ->
  * normalisation, twice over for a sep_conv), a preprocessing, a stem, a classifier. It is that
@@ -190,10 +191,12 @@ struct seki_sgd {
  * parameters and their gradients are fp32 or better in each. */
 enum seki_precision {
     SEKI_FP32,
+    SEKI_TF32, /* kept as fp32, multiplied with 10 bits after the point: GPUs */
     SEKI_BF16,
+    SEKI_AUTO_PRECISION, /* to open with: bf16 on a GPU, else fp32 */
 };
 
-/* "fp32", "bf16"; static. */
+/* "fp32", "tf32", "bf16", "auto"; static. */
 const char *seki_precision_name(enum seki_precision precision);
 /* The precision of that name, which must be one. */
 enum seki_precision seki_precision_named(const char *name);
@@ -254,14 +257,18 @@ struct seki_backend_ops {
                 float *momenta, size_t count, const struct seki_sgd *sgd);
 };
 
-/* name: "auto" (the fastest that this machine has), "ref", "cpu"; "cpu-base", "cpu-v3", "cpu-v4":
- * cpu held to the instructions of x86-64-v3 or v4, or to those that every processor of the kind
- * has. threads 0: as many as the process may use; open gets the number. `ref` always runs on one.
- * SEKI_BF16: cpu and cpu-v4 want a processor that multiplies it (AVX512_BF16), cpu-base does it on
- * any, ref and cpu-v3 have fp32 alone. SEKI_BAD_USE ("backend", "precision"): no such backend in
- * this build, or not in that precision; SEKI_NO_RESOURCE: this machine cannot. */
+/* name: "auto" (cuda where there is a GPU that it can use, else cpu), "cuda", "cpu", "ref";
+ * "cpu-base", "cpu-v3", "cpu-v4": cpu held to the instructions of x86-64-v3 or v4, or to those that
+ * every processor of the kind has. threads 0: as many as the process may use; open gets the number.
+ * `ref` and `cuda` run on one. The backend says which precision it has. SEKI_BF16: cpu and cpu-v4
+ * want a processor that multiplies it (AVX512_BF16), cpu-base does it on any, cuda too, ref and
+ * cpu-v3 have fp32 alone. SEKI_TF32: cuda alone. SEKI_BAD_USE ("backend", "precision"): no such
+ * backend, or not in that precision; SEKI_NO_RESOURCE: this machine or this build cannot. */
 struct seki_backend *seki_backend_open(const char *name, int threads, enum seki_precision precision,
                                        struct seki_error *error);
 void seki_backend_close(struct seki_backend *backend);
+
+/* The names that seki_backend_open knows but "auto", the fastest first; NULL past the last. */
+const char *seki_backend_name(int index);
 
 #endif

@@ -31,7 +31,7 @@ static void test_open_names_the_backends_there_are(void **state)
     assert_int_equal(error.kind, SEKI_BAD_USE);
     assert_string_equal(error.code, "backend");
     assert_non_null(strstr(error.message, "abacus"));
-    assert_non_null(strstr(error.message, "auto, cpu, ref"));
+    assert_non_null(strstr(error.message, "auto, cuda, cpu, ref"));
     assert_null(seki_backend_open("cpu", -1, SEKI_FP32, &error));
     assert_int_equal(error.kind, SEKI_BAD_USE);
     for (size_t i = 0; i < BACKENDS; i++) {

@@ -7,26 +7,25 @@
 
 #include "base/base.h"
 
-/* o->backend, o->precision: const char *, "auto" and "fp32" before; o->threads: long. */
+/* o->backend, o->precision: const char *, "auto" before; o->threads: long. */
 #define MACHINE_OPTIONS(o)                                                                         \
-    {                                                                                              \
-        "backend",                                                                                 \
-        'B',                                                                                       \
-        SEKI_OPTION_CHOICE,                                                                        \
-        &(o)->backend,                                                                             \
-        "NAME",                                                                                    \
-        "what computes",                                                                           \
-        "auto|ref|cpu",                                                                            \
-        0,                                                                                         \
-        0,                                                                                         \
-        NULL},                                                                                     \
+    {"backend",                                                                                    \
+     'B',                                                                                          \
+     SEKI_OPTION_CHOICE,                                                                           \
+     &(o)->backend,                                                                                \
+     "NAME",                                                                                       \
+     "what computes, or list: what there is",                                                      \
+     "auto|cuda|cpu|ref|list",                                                                     \
+     0,                                                                                            \
+     0,                                                                                            \
+     NULL},                                                                                        \
         {"precision",                                                                              \
          'p',                                                                                      \
          SEKI_OPTION_CHOICE,                                                                       \
          &(o)->precision,                                                                          \
          "NAME",                                                                                   \
          "what activations are kept and multiplied in",                                            \
-         "fp32|bf16",                                                                              \
+         "auto|fp32|tf32|bf16",                                                                    \
          0,                                                                                        \
          0,                                                                                        \
          NULL},                                                                                    \
@@ -34,5 +33,8 @@
         "threads", 't', SEKI_OPTION_INTEGER, &(o)->threads, "N", "threads, 0 for all cores", NULL, \
             0, 1024, NULL                                                                          \
     }
+
+/* Whether --backend is `list`; then what there is, and why the rest is not, is printed. */
+bool machine_listed(const char *backend);
 
 #endif

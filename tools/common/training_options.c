@@ -5,7 +5,7 @@ struct training_options training_options_default(const struct seki_recipe *recip
                                                  int layers)
 {
     return (struct training_options){.backend = "auto",
-                                     .precision = "fp32",
+                                     .precision = "auto",
                                      .channels = channels,
                                      .layers = layers,
                                      .epochs = recipe->epochs,

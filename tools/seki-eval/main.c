@@ -82,13 +82,15 @@ static int parse(struct eval_options *o, const struct seki_log *log, int argc, c
     case SEKI_OPTIONS_RUN:
         break;
     }
+    if (machine_listed(o->backend))
+        return 0;
     return check(o, &error) < 0 ? seki_log_usage(log, &error) : -1;
 }
 
 int main(int argc, char **argv)
 {
     struct eval_options o = {.backend = "auto",
-                             .precision = "fp32",
+                             .precision = "auto",
                              .split = "test",
                              .channels = 36,
                              .layers = 20,

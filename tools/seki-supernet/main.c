@@ -36,6 +36,8 @@ static int parse(struct options *o, const struct seki_log *log, int argc, char *
     case SEKI_OPTIONS_RUN:
         break;
     }
+    if (machine_listed(t->backend))
+        return 0;
     if (!t->data || !t->output) {
         seki_fail(&error, SEKI_BAD_USE, "options", "--data and --output are needed");
         return seki_log_usage(log, &error);

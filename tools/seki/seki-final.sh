@@ -20,8 +20,8 @@ clip||text|run||X|largest norm of the gradient, 0 for no clipping
 drop-path||text|run||X|drop path's probability, approached from 0 over the epochs
 auxiliary||text|run||X|weight of the auxiliary head's loss, 0 for no head
 cutout||text|run||N|side of cutout's square, 0 for none
-precision||choice fp32 bf16|run||NAME|what activations are kept and multiplied in: fp32 or bf16
-backend||choice auto ref cpu|call||NAME|what computes: auto, ref or cpu
+precision||choice auto fp32 tf32 bf16|run||NAME|what activations are kept and multiplied in: auto, fp32, tf32 or bf16
+backend||choice auto cuda cpu ref|call||NAME|what computes: auto, cuda, cpu or ref
 threads||text|call||N|threads, 0 for all cores
 ||heading||||Messages
 EOT

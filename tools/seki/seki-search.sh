@@ -37,8 +37,8 @@ epochs||integer 1 1000000|run|50|N|epochs
 channels||integer 1 4096|run|16|N|channels of its first stage
 layers||integer 1 64|run||N|cells; nas201: cells a stage (8; nas201: 5)
 batch||integer 2 65536|run|64|N|pictures a step of training
-precision||choice fp32 bf16|run|fp32|NAME|what activations are kept and multiplied in: fp32 or bf16
-backend||choice auto ref cpu|call|auto|NAME|what computes: auto, ref or cpu
+precision||choice auto fp32 tf32 bf16|run|auto|NAME|what activations are kept and multiplied in: auto, fp32, tf32 or bf16
+backend||choice auto cuda cpu ref|call|auto|NAME|what computes: auto, cuda, cpu or ref
 threads||integer 0 1024|call|0|N|threads, 0 for all cores
 ||heading||||The model, as seki-propose(1) has it
 EOT

@@ -32,9 +32,18 @@ struct sets {
     const struct cpu_kernels *fp32[4], *bf16[4];
 };
 
+/* NULL: none in that precision. */
+static const struct cpu_kernels *const *sets_in(const struct sets *sets,
+                                                enum seki_precision precision)
+{
+    return precision == SEKI_FP32 ? sets->fp32 : precision == SEKI_BF16 ? sets->bf16 : NULL;
+}
+
 /* The first that this machine runs, or the last; NULL: there is none. */
 static const struct cpu_kernels *choose(const struct cpu_kernels *const *sets)
 {
+    if (sets == NULL)
+        return NULL;
     while (sets[0] != NULL && sets[1] != NULL && !runs(sets[0]))
         sets++;
     return sets[0];
@@ -81,12 +90,13 @@ static struct seki_backend *open_with(const struct seki_backend_ops *ops, const 
                                       int threads, enum seki_precision precision,
                                       struct seki_error *error)
 {
-    const struct cpu_kernels *kernels = choose(precision == SEKI_BF16 ? sets->bf16 : sets->fp32);
+    const struct cpu_kernels *kernels = choose(sets_in(sets, precision));
     struct cpu_backend *backend;
 
     if (kernels == NULL) {
-        seki_fail(error, SEKI_BAD_USE, "precision", "%s does not compute in %s, only in fp32",
-                  ops->name, seki_precision_name(precision));
+        seki_fail(error, SEKI_BAD_USE, "precision", "%s does not compute in %s, only in fp32%s",
+                  ops->name, seki_precision_name(precision),
+                  sets->bf16[0] != NULL ? " and bf16" : "");
         return NULL;
     }
     if (!runs(kernels)) {

@@ -1,0 +1,187 @@
+/*
+ * cuda.c - the GPU backend's table, its opening and closing, and what is computed outside of
+ * blocks.
+ */
+#include "nn/cuda/cuda_internal.h"
+
+#include <stdlib.h>
+
+int seki_cuda_check(struct cuda_backend *backend, cudaError_t status, const char *what,
+                    struct seki_error *error)
+{
+    if (backend->failed != cudaSuccess)
+        status = backend->failed;
+    if (status == cudaSuccess)
+        return 0;
+    backend->failed = status; /* a device that failed once gives no right number again */
+    return seki_fail(error, SEKI_NO_RESOURCE, "device", "the GPU failed at %s: %s", what,
+                     cudaGetErrorString(status));
+}
+
+int seki_cuda_wait(struct cuda_backend *backend, struct seki_error *error)
+{
+    return seki_cuda_check(backend, cudaStreamSynchronize(backend->stream), "its work", error);
+}
+
+/* ---- Opening ------------------------------------------------------------------------------- */
+
+/* The kernels are for compute capability 8.0 and up: bf16 and asynchronous copies began there. */
+static int check_device(struct seki_error *error)
+{
+    int count = 0, major = 0;
+    cudaError_t status = cudaGetDeviceCount(&count);
+
+    if (status != cudaSuccess)
+        return seki_fail(error, SEKI_NO_RESOURCE, "backend", "cuda: no GPU can be used: %s",
+                         cudaGetErrorString(status));
+    if (count == 0)
+        return seki_fail(error, SEKI_NO_RESOURCE, "backend", "cuda: this machine has no GPU");
+    status = cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, 0);
+    if (status != cudaSuccess || major < 8)
+        return seki_fail(error, SEKI_NO_RESOURCE, "backend",
+                         "cuda: the GPU is of compute capability %d, at least 8.0 is needed",
+                         major);
+    return 0;
+}
+
+static int open_memory(struct cuda_backend *backend, struct seki_error *error)
+{
+    if (seki_cuda_check(backend, cudaStreamCreateWithFlags(&backend->stream, cudaStreamNonBlocking),
+                        "a stream", error) < 0 ||
+        seki_cuda_ring_open(backend, error) < 0)
+        return -1;
+    backend->counters =
+        seki_cuda_memory(&backend->base, CUDA_COUNTERS * sizeof *backend->counters, error);
+    backend->partial =
+        seki_cuda_memory(&backend->base, CUDA_MAX_BLOCKS * sizeof *backend->partial, error);
+    if (backend->counters == NULL || backend->partial == NULL)
+        return -1;
+    return seki_cuda_check(
+        backend,
+        cudaHostAlloc((void **)&backend->results, sizeof *backend->results, cudaHostAllocDefault),
+        "page-locked memory", error);
+}
+
+static void cuda_close(struct seki_backend *base)
+{
+    struct cuda_backend *backend = cuda_backend(base);
+
+    if (backend == NULL)
+        return;
+    cudaFree(backend->counters);
+    cudaFree(backend->partial);
+    cudaFreeHost(backend->results);
+    seki_cuda_ring_close(backend);
+    if (backend->stream != NULL)
+        cudaStreamDestroy(backend->stream);
+    free(backend);
+}
+
+static struct seki_backend *cuda_open(int threads, enum seki_precision precision,
+                                      struct seki_error *error)
+{
+    static const enum cuda_type types[] = {
+        [SEKI_FP32] = CUDA_FP32, [SEKI_TF32] = CUDA_TF32, [SEKI_BF16] = CUDA_BF16};
+    struct cuda_backend *backend;
+
+    (void)threads; /* the host's have nothing to do */
+    if (check_device(error) < 0)
+        return NULL;
+    backend = seki_allocate(1, sizeof *backend, error);
+    if (backend == NULL)
+        return NULL;
+    backend->base.ops = &seki_backend_cuda;
+    backend->base.threads = 1;
+    backend->base.precision = precision;
+    backend->type = types[precision];
+    if (open_memory(backend, error) < 0) {
+        cuda_close(&backend->base);
+        return NULL;
+    }
+    return &backend->base;
+}
+
+/* ---- Outside of blocks --------------------------------------------------------------------- */
+
+int seki_cuda_backend_loss(struct seki_backend *base, struct seki_loss_call *call,
+                           struct seki_error *error)
+{
+    struct cuda_backend *backend = cuda_backend(base);
+    struct cuda_loss_result *result = &backend->results->loss;
+    const struct cuda_loss loss = {.images = call->images,
+                                   .classes = call->classes,
+                                   .logits = seki_cuda_view(backend, &call->logits),
+                                   .dlogits = seki_cuda_view(backend, &call->dlogits),
+                                   .labels = call->labels,
+                                   .weight = call->weight,
+                                   .result = result};
+
+    if (seki_cuda_check(backend, seki_cuda_loss(backend->stream, &loss), "the loss", error) < 0 ||
+        seki_cuda_wait(backend, error) < 0)
+        return -1;
+    if (result->wrong_label >= 0)
+        return seki_fail(error, SEKI_BAD_INPUT, "label",
+                         "picture %d of the batch has a label that is no class, expected 0 to %d",
+                         result->wrong_label, call->classes - 1);
+    call->loss = result->loss;
+    call->correct = (long)result->correct;
+    return 0;
+}
+
+double seki_cuda_backend_square_sum(struct seki_backend *base, const float *values, size_t count)
+{
+    struct cuda_backend *backend = cuda_backend(base);
+    const struct cuda_array call = {.values = values,
+                                    .count = count,
+                                    .partial = backend->partial,
+                                    .counter = backend->counters,
+                                    .sum = &backend->results->sum};
+
+    if (seki_cuda_check(backend, seki_cuda_square_sum(backend->stream, &call),
+                        "the gradient's norm", NULL) < 0 ||
+        seki_cuda_wait(backend, NULL) < 0)
+        return 0;
+    return backend->results->sum;
+}
+
+void seki_cuda_backend_sgd(struct seki_backend *base, float *weights, const float *gradients,
+                           float *momenta, size_t count, const struct seki_sgd *sgd)
+{
+    struct cuda_backend *backend = cuda_backend(base);
+    const struct cuda_array call = {.values = gradients,
+                                    .count = count,
+                                    .weights = weights,
+                                    .momenta = momenta,
+                                    .rate = sgd->rate,
+                                    .momentum = sgd->momentum,
+                                    .decay = sgd->decay,
+                                    .scale = sgd->scale,
+                                    .nesterov = sgd->nesterov};
+
+    seki_cuda_check(backend, seki_cuda_sgd(backend->stream, &call), "the optimiser's step", NULL);
+}
+
+const struct seki_backend_ops seki_backend_cuda = {
+    .name = "cuda",
+    .open = cuda_open,
+    .close = cuda_close,
+    .memory = seki_cuda_memory,
+    .release = seki_cuda_release,
+    .zero = seki_cuda_zero,
+    .write = seki_cuda_write,
+    .read = seki_cuda_read,
+    .tensor_bytes = seki_cuda_tensor_bytes,
+    .tensor_write = seki_cuda_tensor_write,
+    .tensor_read = seki_cuda_tensor_read,
+    .block_open = seki_cuda_block_open,
+    .block_close = seki_cuda_block_close,
+    .block_prepare = seki_cuda_block_prepare,
+    .forward = seki_cuda_forward,
+    .backward = seki_cuda_backward,
+    .loss = seki_cuda_backend_loss,
+    .square_sum = seki_cuda_backend_square_sum,
+    .sgd = seki_cuda_backend_sgd,
+};
+
+__attribute__((visibility("default"))) extern const struct seki_module seki_module;
+const struct seki_module seki_module = {SEKI_VERSION, sizeof seki_backend_cuda, &seki_backend_cuda};

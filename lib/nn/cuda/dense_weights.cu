@@ -1,0 +1,246 @@
+/*
+ * dense_weights.cu - the gradient of a dense convolution's weights: for a tap, 32 outputs and 32
+ * inputs, the sum over a share of the pixels. A warp has 16 pixels at a time and all 32 x 32; the
+ * shares' sums are added by a kernel of its own.
+ */
+#include "nn/cuda/matrix.cuh"
+
+enum { SIDE = 32 }; /* outputs and inputs of a block */
+
+/* Turned on the way into shared memory: what is summed over, the pixels, must be neighbours. */
+struct weights_stage {
+    float outputs[SIDE][STAGE];
+    float inputs[SIDE][STAGE];
+    stage left;
+};
+
+struct weights_shared {
+    union {
+        weights_stage stages[WARPS];
+        float sums[WARPS][SIDE][SIDE + 1];
+    };
+};
+
+struct weights_call {
+    cuda_dense d;
+    bool fours;
+    int splits, share; /* shares of the pixels, pixels of one */
+    int groups_out, groups_in;
+};
+
+/* Four channels of f(x) under a tap of output pixel p. */
+template <typename T>
+static __device__ inline void read_input(const weights_call &call, const channels_of_source<4> &f,
+                                         int channel, int p, int ky, int kx, float (&to)[4])
+{
+    const cuda_window &w = call.d.window;
+    const int plane = w.out_height * w.out_width, image = p / plane, rest = p - image * plane;
+    const int y = rest / w.out_width * w.stride_height - w.padding_height + ky;
+    const int x = rest % w.out_width * w.stride_width - w.padding_width + kx;
+
+    for (int i = 0; i < 4; i++)
+        to[i] = 0.0f;
+    if (y < 0 || y >= w.height || x < 0 || x >= w.width)
+        return;
+    const long long pixel = ((long long)image * w.height + y) * w.width + x;
+
+    for (int i = 0; i < 4 && !call.fours; i++)
+        if (channel + i < call.d.inputs)
+            to[i] = f(to_float(*element<const T>(call.d.source.x, pixel, channel + i)), i);
+    if (!call.fours || channel >= call.d.inputs)
+        return;
+    load<4>(to, element<const T>(call.d.source.x, pixel, channel));
+    for (int i = 0; i < 4; i++)
+        to[i] = f(to[i], i);
+}
+
+/* Four channels of the gradient of output pixel p. */
+template <typename T>
+static __device__ inline void read_gradient(const weights_call &call,
+                                            const channels_of_gradient<4> &f, int channel, int p,
+                                            float (&to)[4])
+{
+    const cuda_gradient &g = call.d.gradient;
+    const float keep = g.keep != nullptr ? g.keep[p / g.pixels] : 1.0f;
+    float z[4] = {0.0f, 0.0f, 0.0f, 0.0f};
+
+    for (int i = 0; i < 4; i++)
+        to[i] = 0.0f;
+    if (channel >= call.d.outputs)
+        return;
+    if (call.fours) {
+        load<4>(to, element<const T>(g.dy, p, channel));
+        if (f.reads_z())
+            load<4>(z, element<const T>(g.z, p, channel));
+    }
+    for (int i = 0; i < 4 && channel + i < call.d.outputs; i++) {
+        if (!call.fours) {
+            to[i] = to_float(*element<const T>(g.dy, p, channel + i));
+            if (f.reads_z())
+                z[i] = to_float(*element<const T>(g.z, p, channel + i));
+        }
+        to[i] = f(keep * to[i], z[i], i);
+    }
+}
+
+/* Lanes 0..7 read a pixel's 32 channels, four pixels at a time. */
+template <typename T>
+static __device__ inline void fill(const weights_call &call, const channels_of_gradient<4> &g,
+                                   const channels_of_source<4> &f, int out, int in, int first,
+                                   int end, int ky, int kx, weights_stage *s)
+{
+    const int lane = (int)threadIdx.x % 32, channel = lane % 8 * 4;
+
+    for (int i = lane / 8; i < SUMMED; i += 4) {
+        float dz[4] = {0.0f, 0.0f, 0.0f, 0.0f}, a[4] = {0.0f, 0.0f, 0.0f, 0.0f};
+
+        if (first + i < end) {
+            read_gradient<T>(call, g, out + channel, first + i, dz);
+            read_input<T>(call, f, in + channel, first + i, ky, kx, a);
+        }
+        for (int c = 0; c < 4; c++) {
+            s->outputs[channel + c][i] = dz[c];
+            s->inputs[channel + c][i] = a[c];
+        }
+    }
+}
+
+template <typename T, int TYPE>
+__global__ void __launch_bounds__(THREADS) dense_weights(const weights_call call)
+{
+    const cuda_dense &d = call.d;
+    const cuda_window &w = d.window;
+    weights_shared *shared = shared_memory<weights_shared>();
+    const int warp = (int)threadIdx.x / 32, taps = w.kernel_height * w.kernel_width;
+    const int in = (int)blockIdx.y % call.groups_in * SIDE,
+              out = (int)blockIdx.y / call.groups_in % call.groups_out * SIDE,
+              tap = (int)blockIdx.y / (call.groups_in * call.groups_out);
+    const int ky = tap / w.kernel_width, kx = tap % w.kernel_width;
+    const int rows = w.images * w.out_height * w.out_width;
+    const int first = (int)blockIdx.x * call.share,
+              end = rows - first < call.share ? rows : first + call.share;
+    const int channel = (int)threadIdx.x % 8 * 4;
+    const channels_of_gradient<4> g(d.gradient, out + channel, d.outputs);
+    const channels_of_source<4> f(d.source, in + channel, d.inputs);
+    weights_stage *s = &shared->stages[warp];
+    float acc[SIDE / ROWS][SIDE / COLUMNS][4] = {};
+
+    for (int p = first + warp * SUMMED; p < end; p += WARPS * SUMMED) {
+        __syncwarp();
+        fill<T>(call, g, f, out, in, p, end, ky, kx, s);
+        __syncwarp();
+        for (int m = 0; m < SIDE / ROWS; m++) {
+            float upper[4], lower[4];
+            left<TYPE> a;
+
+            load<4>(upper, &s->outputs[m * ROWS + quad()][4 * slot()]);
+            load<4>(lower, &s->outputs[m * ROWS + quad() + 8][4 * slot()]);
+            a.set(upper, lower, &s->left);
+            for (int n = 0; n < SIDE / COLUMNS; n++)
+                a.multiply(acc[m][n], s->inputs[n * COLUMNS], STAGE);
+        }
+    }
+    __syncthreads();
+    for (int m = 0; m < SIDE / ROWS; m++)
+        for (int n = 0; n < SIDE / COLUMNS; n++)
+            for (int i = 0; i < 4; i++)
+                shared
+                    ->sums[warp][m * ROWS + quad() + i / 2 * 8][n * COLUMNS + 2 * slot() + i % 2] =
+                    acc[m][n][i];
+    __syncthreads();
+    for (int i = (int)threadIdx.x; i < SIDE * SIDE; i += THREADS) {
+        const int o = i / SIDE, c = i % SIDE;
+        float sum = 0.0f;
+
+        if (out + o >= d.outputs || in + c >= d.inputs)
+            continue;
+        for (int v = 0; v < WARPS; v++)
+            sum += shared->sums[v][o][c];
+        d.partial[(((size_t)blockIdx.x * (size_t)d.outputs + (size_t)(out + o)) * (size_t)d.inputs +
+                   (size_t)(in + c)) *
+                      (size_t)taps +
+                  (size_t)tap] = sum;
+    }
+}
+
+/* ---- The shares' sums ---------------------------------------------------------------------- */
+
+struct adding {
+    const float *partial;
+    float *to;
+    int parts, count;
+};
+
+__global__ void __launch_bounds__(THREADS) add_parts(const adding call)
+{
+    const int i = (int)(blockIdx.x * THREADS + threadIdx.x);
+    float sum = 0.0f;
+
+    if (i >= call.count)
+        return;
+    for (int part = 0; part < call.parts; part++)
+        sum += call.partial[(size_t)part * (size_t)call.count + (size_t)i];
+    call.to[i] += sum;
+}
+
+/* ---- Launching ----------------------------------------------------------------------------- */
+
+static int sides(int channels)
+{
+    return (channels + SIDE - 1) / SIDE;
+}
+
+static int rows_of(const cuda_dense *call)
+{
+    return call->window.images * call->window.out_height * call->window.out_width;
+}
+
+/* As many shares as give CUDA_MAX_BLOCKS blocks in all, of no fewer pixels than the warps take at a
+ * time. */
+int seki_cuda_dense_splits(const struct cuda_dense *call)
+{
+    const int tiles = sides(call->outputs) * sides(call->inputs) * call->window.kernel_height *
+                      call->window.kernel_width;
+    const int most = tiles < CUDA_MAX_BLOCKS ? CUDA_MAX_BLOCKS / tiles : 1;
+    const int blocks = blocks_for(rows_of(call), WARPS * SUMMED);
+
+    return blocks < most ? blocks : most;
+}
+
+template <typename T, int TYPE>
+static cudaError_t launch_typed(cudaStream_t stream, const cuda_dense *d)
+{
+    const int taps = d->window.kernel_height * d->window.kernel_width;
+    weights_call call = {
+        *d, false, seki_cuda_dense_splits(d), 0, sides(d->outputs), sides(d->inputs)};
+    const adding sum = {d->partial, d->dweight, call.splits, d->outputs * d->inputs * taps};
+    fitting f = {(int)sizeof(T), 0};
+
+    fit(&f, d->inputs);
+    fit(&f, d->outputs);
+    fit(&f, d->source.x);
+    fit(&f, d->gradient.dy);
+    fit(&f, d->gradient.z);
+    call.fours = fitting_width(f) >= 4;
+    call.share = (rows_of(d) + call.splits - 1) / call.splits;
+    const unsigned tiles = (unsigned)(call.groups_out * call.groups_in * taps);
+    cudaError_t status = launch(stream, dense_weights<T, TYPE>, dim3((unsigned)call.splits, tiles),
+                                sizeof(weights_shared), call);
+
+    if (status != cudaSuccess)
+        return status;
+    return launch(stream, add_parts, dim3((unsigned)((sum.count + THREADS - 1) / THREADS)), 0, sum);
+}
+
+cudaError_t seki_cuda_dense_weights(cudaStream_t stream, enum cuda_type type,
+                                    const struct cuda_dense *call)
+{
+    switch (type) {
+    case CUDA_BF16:
+        return launch_typed<bf16, CUDA_BF16>(stream, call);
+    case CUDA_TF32:
+        return launch_typed<float, CUDA_TF32>(stream, call);
+    default:
+        return launch_typed<float, CUDA_FP32>(stream, call);
+    }
+}

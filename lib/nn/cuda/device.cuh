@@ -1,0 +1,496 @@
+/*
+ * device.cuh - what all kernels stand on: elements and vectors of them, sums over a block and over
+ * the blocks of a grid, launching.
+ */
+#ifndef SEKI_CUDA_DEVICE_CUH
+#define SEKI_CUDA_DEVICE_CUH
+
+#include <cuda_runtime.h>
+
+#include "nn/cuda/kernels.h"
+
+/* Threads of every block. */
+enum { THREADS = 128, WARPS = THREADS / 32 };
+
+/* ---- Elements ------------------------------------------------------------------------------ */
+
+struct bf16 {
+    uint16_t bits;
+};
+
+static __device__ inline float to_float(float value)
+{
+    return value;
+}
+
+static __device__ inline float to_float(bf16 value)
+{
+    return __uint_as_float((unsigned)value.bits << 16);
+}
+
+/* To the nearest, of two equally near to the even one; NaN stays NaN. */
+static __device__ inline void put(float value, float *to)
+{
+    *to = value;
+}
+
+static __device__ inline void put(float value, bf16 *to)
+{
+#ifdef __CUDA_ARCH__
+    asm("cvt.rn.bf16.f32 %0, %1;" : "=h"(to->bits) : "f"(value));
+#else
+    unsigned bits = __float_as_uint(value);
+
+    if (value != value)
+        to->bits = 0x7fff;
+    else
+        to->bits = (uint16_t)((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
+#endif
+}
+
+/* What is left of a value that is kept as a T: moments are of what is normalised. */
+template <typename T> static __device__ inline float kept(float value)
+{
+    T element;
+
+    put(value, &element);
+    return to_float(element);
+}
+
+/* ---- Vectors ------------------------------------------------------------------------------- */
+
+template <int BYTES> struct word;
+template <> struct word<2> {
+    typedef unsigned short type;
+};
+template <> struct word<4> {
+    typedef unsigned type;
+};
+template <> struct word<8> {
+    typedef uint2 type;
+};
+template <> struct word<16> {
+    typedef uint4 type;
+};
+
+/* V elements, at an address that is a multiple of their size, in one load. */
+template <int V, typename T> static __device__ inline void load(float (&to)[V], const T *from)
+{
+    typedef typename word<V *(int)sizeof(T)>::type whole;
+    const whole bytes = *reinterpret_cast<const whole *>(from);
+    T values[V];
+
+    memcpy(values, &bytes, sizeof(values));
+    for (int i = 0; i < V; i++)
+        to[i] = to_float(values[i]);
+}
+
+template <int V, typename T> static __device__ inline void store(T *to, const float (&from)[V])
+{
+    typedef typename word<V *(int)sizeof(T)>::type whole;
+    T values[V];
+    whole bytes;
+
+    for (int i = 0; i < V; i++)
+        put(from[i], &values[i]);
+    memcpy(&bytes, values, sizeof(bytes));
+    *reinterpret_cast<whole *>(to) = bytes;
+}
+
+template <typename T>
+static __device__ inline T *element(const cuda_view &view, long long pixel, int channel)
+{
+    return static_cast<T *>(view.data) + pixel * view.stride + channel;
+}
+
+/* to = or += value. */
+template <int V, typename T>
+static __device__ inline void give(T *to, const float (&value)[V], bool add)
+{
+    float sum[V];
+
+    if (add)
+        load<V>(sum, to);
+    for (int i = 0; i < V; i++)
+        sum[i] = add ? sum[i] + value[i] : value[i];
+    store<V>(to, sum);
+}
+
+/* ---- BN and ReLU of what is read ----------------------------------------------------------- */
+
+static __device__ inline float normalise(float z, const cuda_coefficients &k)
+{
+    return (z - k.mean) * k.factor + k.shift;
+}
+
+/* NaN stays NaN. */
+static __device__ inline float rectify(float value)
+{
+    return value <= 0.0f ? 0.0f : value;
+}
+
+/* The coefficients of V channels, read once for many pixels. */
+template <int V> struct channels_of_source {
+    cuda_coefficients k[V];
+    bool norm, relu;
+
+    __device__ channels_of_source(const cuda_source &source, int channel, int count)
+        : norm(source.coefficients != nullptr), relu(source.relu)
+    {
+        for (int i = 0; i < V && norm; i++)
+            k[i] = source.coefficients[channel + i < count ? channel + i : 0];
+    }
+
+    /* Before ReLU. */
+    __device__ float before(float x, int i) const
+    {
+        return norm ? normalise(x, k[i]) : x;
+    }
+
+    __device__ float operator()(float x, int i) const
+    {
+        const float value = before(x, i);
+
+        return relu ? rectify(value) : value;
+    }
+
+    /* What of a gradient comes through ReLU. */
+    __device__ float masked(float gradient, float x, int i) const
+    {
+        return relu && before(x, i) <= 0.0f ? 0.0f : gradient;
+    }
+};
+
+template <int V> struct channels_of_gradient {
+    cuda_coefficients k[V];
+    cuda_gradient_means means[V];
+    bool norm, gathered, relu;
+
+    __device__ channels_of_gradient(const cuda_gradient &gradient, int channel, int count)
+        : norm(gradient.coefficients != nullptr), gathered(gradient.means != nullptr),
+          relu(gradient.relu)
+    {
+        for (int i = 0; i < V && norm; i++) {
+            const int at = channel + i < count ? channel + i : 0;
+
+            k[i] = gradient.coefficients[at];
+            if (gathered)
+                means[i] = gradient.means[at];
+        }
+    }
+
+    __device__ bool reads_z() const
+    {
+        return norm || relu;
+    }
+
+    __device__ float normalised(float z, int i) const
+    {
+        return (z - k[i].mean) * k[i].inverse;
+    }
+
+    /* Of the BN's result. */
+    __device__ float after(float dy, float z, int i) const
+    {
+        return relu && (norm ? normalise(z, k[i]) : z) <= 0.0f ? 0.0f : dy;
+    }
+
+    /* Of z. */
+    __device__ float operator()(float dy, float z, int i) const
+    {
+        const float g = after(dy, z, i);
+
+        if (!gathered)
+            return g;
+        return k[i].factor * (g - means[i].gradient - normalised(z, i) * means[i].product);
+    }
+};
+
+/* keep[image] * dy, and z where it is wanted, of V channels of a pixel. */
+template <int V, typename T>
+static __device__ inline void load_gradient(const cuda_gradient &gradient, bool with_z,
+                                            long long pixel, int channel, float (&dy)[V],
+                                            float (&z)[V])
+{
+    load<V>(dy, element<const T>(gradient.dy, pixel, channel));
+    if (with_z)
+        load<V>(z, element<const T>(gradient.z, pixel, channel));
+    if (gradient.keep != nullptr) {
+        const float keep = gradient.keep[pixel / gradient.pixels];
+
+        for (int i = 0; i < V; i++)
+            dy[i] *= keep;
+    }
+}
+
+/* ---- Shared memory ------------------------------------------------------------------------- */
+
+/* The block's, of which a kernel has one struct. */
+template <typename S> static __device__ inline S *shared_memory()
+{
+#ifdef __CUDACC__
+    extern __shared__ uint4 shared_words[];
+
+    return reinterpret_cast<S *>(shared_words);
+#else
+    return static_cast<S *>(grid_shared_memory(sizeof(S)));
+#endif
+}
+
+/* ---- How a block shares out pixels and channels -------------------------------------------- */
+
+/* Channels are taken in groups (blockIdx.y), a group V at a time by neighbouring threads; the
+ * block's threads beyond have other rows. */
+struct sharing {
+    int group, groups; /* channels of a group, groups */
+    int vectors, rows; /* of a block: vectors of a group, rows at a time */
+};
+
+template <int V> static inline sharing share_out(int channels)
+{
+    sharing s;
+
+    s.groups = (channels + CUDA_GROUP - 1) / CUDA_GROUP;
+    s.group = ((channels + s.groups - 1) / s.groups + V - 1) / V * V;
+    s.groups = (channels + s.group - 1) / s.group;
+    s.vectors = s.group / V;
+    s.rows = THREADS / s.vectors;
+    return s;
+}
+
+/* Where this thread stands in it. */
+template <int V> struct place {
+    int first; /* channel of the group */
+    int count; /* channels of the group */
+    int vector, row;
+    int channel; /* the thread's first */
+    bool works;
+
+    __device__ place(const sharing &s, int channels)
+        : first((int)blockIdx.y * s.group),
+          count(channels - first < s.group ? channels - first : s.group),
+          vector((int)threadIdx.x % s.vectors), row((int)threadIdx.x / s.vectors),
+          channel(first + vector * V), works(row < s.rows && vector * V < count)
+    {
+    }
+};
+
+/* The widest vectors that fit channels, strides and addresses. */
+struct fitting {
+    int element;
+    size_t bits; /* of all counts and addresses in elements */
+};
+
+static inline void fit(fitting *f, long long count)
+{
+    f->bits |= (size_t)count;
+}
+
+static inline void fit(fitting *f, const cuda_view &view)
+{
+    if (view.data == nullptr)
+        return;
+    f->bits |= (size_t)view.stride | (size_t)view.data / (size_t)f->element;
+}
+
+static inline int fitting_width(const fitting &f)
+{
+    const int most = 16 / f.element;
+
+    return f.bits % (size_t)most == 0 ? most : f.bits % 4 == 0 ? 4 : 1;
+}
+
+/* ---- Sums over a block's rows -------------------------------------------------------------- */
+
+static __device__ inline void merge(float *sum, const float &more)
+{
+    *sum += more;
+}
+
+static __device__ inline void merge(cuda_gradient_means *sum, const cuda_gradient_means &more)
+{
+    sum->gradient += more.gradient;
+    sum->product += more.product;
+}
+
+/* Chan, Golub, LeVeque 1979: moments of two sets from those of each. */
+static __device__ inline void merge(cuda_moment *sum, const cuda_moment &more)
+{
+    const float count = sum->count + more.count;
+
+    if (more.count == 0.0f)
+        return;
+    const float distance = more.mean - sum->mean, share = more.count / count;
+
+    sum->squares += more.squares + distance * distance * sum->count * share;
+    sum->mean += distance * share;
+    sum->count = count;
+}
+
+/* The threads of row 0 get the sum over the rows, in an order that is always the same. Every thread
+ * of the block calls it; `shared` holds THREADS * V and may be used again at once. */
+template <int V, typename Item>
+static __device__ inline void merge_rows(Item (&value)[V], Item *shared, const sharing &s, int row)
+{
+    int step = 1;
+
+    while (step < s.rows)
+        step *= 2;
+    __syncthreads();
+    for (int i = 0; i < V; i++)
+        shared[threadIdx.x * V + i] = value[i];
+    for (step /= 2; step > 0; step /= 2) {
+        __syncthreads();
+        if (row < step && row + step < s.rows)
+            for (int i = 0; i < V; i++)
+                merge(&shared[threadIdx.x * V + i],
+                      shared[(threadIdx.x + step * s.vectors) * V + i]);
+    }
+    __syncthreads();
+    for (int i = 0; i < V && row == 0; i++)
+        value[i] = shared[threadIdx.x * V + i];
+    __syncthreads();
+}
+
+/* ---- Sums over the blocks of a grid -------------------------------------------------------- */
+
+/* Whether this block is the last of `blocks` to get here; then it sees what the others have
+ * written, and the counter is ready for the next grid. Every thread calls it. */
+static __device__ inline bool last_block(unsigned *counter, unsigned blocks, unsigned *shared)
+{
+    __threadfence();
+    __syncthreads();
+    if (threadIdx.x == 0)
+        *shared = atomicAdd(counter, 1u);
+    __syncthreads();
+    if (*shared != blocks - 1)
+        return false;
+    __threadfence();
+    if (threadIdx.x == 0)
+        *counter = 0;
+    return true;
+}
+
+/* Sum of `item(i)` over i of 0..blocks-1 for each of the group's channels, all threads at work;
+ * the threads 0..count-1 get their channel's. shared: THREADS doubles. */
+template <typename F>
+static __device__ inline double sum_blocks(int count, int blocks, double *shared, F item)
+{
+    const int parts = THREADS / count, c = (int)threadIdx.x % count;
+    const int part = (int)threadIdx.x / count;
+    double sum = 0.0;
+
+    for (int i = part; i < blocks && part < parts; i += parts)
+        sum += item(i, c);
+    __syncthreads();
+    shared[threadIdx.x] = sum;
+    __syncthreads();
+    sum = 0.0;
+    for (int i = 0; i < parts && part == 0; i++)
+        sum += shared[i * count + c];
+    __syncthreads();
+    return sum;
+}
+
+static __device__ inline void move(float *running, double momentum, double batch)
+{
+    *running = (float)((1.0 - momentum) * *running + momentum * batch);
+}
+
+static __device__ inline void put_coefficients(const cuda_moments &m, int channel, double mean,
+                                               double variance)
+{
+    const double inverse = 1.0 / sqrt(variance + (double)m.epsilon);
+    const float scale = m.scale != nullptr ? m.scale[channel] : 1.0f;
+
+    m.coefficients[channel] = {(float)mean, (float)inverse, (float)(inverse * scale),
+                               m.shift != nullptr ? m.shift[channel] : 0.0f};
+}
+
+/* Moments of the group's channels from all blocks': the mean first, so that no large numbers are
+ * taken from each other. Of the last block all threads call it. */
+static __device__ inline void finish_moments(const cuda_moments &m, int first, int count,
+                                             int blocks, double *shared)
+{
+    const cuda_moment *partial = m.partial + first;
+    const int channels = m.channels;
+    double n = sum_blocks(count, blocks, shared, [=](int i, int c) {
+        return (double)partial[(size_t)i * channels + c].count;
+    });
+    double sum = sum_blocks(count, blocks, shared, [=](int i, int c) {
+        const cuda_moment &p = partial[(size_t)i * channels + c];
+
+        return (double)p.count * p.mean;
+    });
+
+    __syncthreads();
+    if ((int)threadIdx.x < count)
+        shared[threadIdx.x] = sum / n;
+    __syncthreads();
+    const double mean = shared[(int)threadIdx.x % count];
+    const double squares = sum_blocks(count, blocks, shared, [=](int i, int c) {
+        const cuda_moment &p = partial[(size_t)i * channels + c];
+        const double distance = p.mean - mean;
+
+        return p.squares + p.count * distance * distance;
+    });
+
+    if ((int)threadIdx.x >= count)
+        return;
+    const int channel = first + (int)threadIdx.x;
+    const double variance = squares / n;
+
+    put_coefficients(m, channel, mean, variance);
+    if (m.running_mean == nullptr)
+        return;
+    move(&m.running_mean[channel], m.momentum, mean);
+    move(&m.running_variance[channel], m.momentum, n > 1.0 ? variance * n / (n - 1.0) : variance);
+}
+
+static __device__ inline void finish_gradient_sums(const cuda_gradient_sums &s, int first,
+                                                   int count, int blocks, double *shared)
+{
+    const cuda_gradient_means *partial = s.partial + first;
+    const int channels = s.channels;
+    const double gradient = sum_blocks(count, blocks, shared, [=](int i, int c) {
+        return (double)partial[(size_t)i * channels + c].gradient;
+    });
+    const double product = sum_blocks(count, blocks, shared, [=](int i, int c) {
+        return (double)partial[(size_t)i * channels + c].product;
+    });
+
+    if ((int)threadIdx.x >= count)
+        return;
+    const int channel = first + (int)threadIdx.x;
+
+    s.means[channel] = {(float)(gradient / (double)s.count), (float)(product / (double)s.count)};
+    if (s.dscale != nullptr)
+        s.dscale[channel] += (float)product;
+    if (s.dshift != nullptr)
+        s.dshift[channel] += (float)gradient;
+}
+
+/* ---- Launching ----------------------------------------------------------------------------- */
+
+template <typename Call>
+static inline cudaError_t launch(cudaStream_t stream, void (*kernel)(Call), dim3 grid,
+                                 size_t shared, const Call &call)
+{
+    cudaLaunchConfig_t config = {};
+
+    config.gridDim = grid;
+    config.blockDim = dim3(THREADS);
+    config.dynamicSmemBytes = shared;
+    config.stream = stream;
+    return cudaLaunchKernelEx(&config, kernel, call);
+}
+
+/* Blocks of `each` that cover `count`, CUDA_MAX_BLOCKS at most. */
+static inline int blocks_for(long long count, long long each)
+{
+    const long long blocks = (count + each - 1) / each;
+
+    return (int)(blocks < 1 ? 1 : blocks > CUDA_MAX_BLOCKS ? CUDA_MAX_BLOCKS : blocks);
+}
+
+#endif

@@ -1,0 +1,218 @@
+/*
+ * map.cu - what is done to each value by itself: a block's result from what its last operation
+ * left, the gradient on its way back, and the sums of that gradient which BN needs first.
+ */
+#include "nn/cuda/device.cuh"
+
+struct map_call {
+    cuda_map m;
+    sharing s;
+};
+
+template <typename T, int V> __global__ void __launch_bounds__(THREADS) map(const map_call call)
+{
+    const cuda_map &m = call.m;
+    const place<V> at(call.s, m.channels);
+    const int p = (int)blockIdx.x * call.s.rows + at.row;
+
+    if (!at.works || p >= m.images * m.pixels)
+        return;
+    const channels_of_source<V> f(m.source, at.channel, m.channels);
+    const float keep = m.keep != nullptr ? m.keep[p / m.pixels] : 1.0f;
+    float value[V];
+
+    load<V>(value, element<const T>(m.source.x, p, at.channel));
+    for (int c = 0; c < V; c++)
+        value[c] = keep * f(value[c], c);
+    give<V>(element<T>(m.y, p, at.channel), value, m.add_y);
+}
+
+struct unmap_call {
+    cuda_unmap u;
+    sharing s;
+};
+
+template <typename T, int V> __global__ void __launch_bounds__(THREADS) unmap(const unmap_call call)
+{
+    const cuda_unmap &u = call.u;
+    const place<V> at(call.s, u.channels);
+    const int p = (int)blockIdx.x * call.s.rows + at.row;
+
+    if (!at.works || p >= u.images * u.gradient.pixels)
+        return;
+    const channels_of_gradient<V> g(u.gradient, at.channel, u.channels);
+    float dy[V], z[V] = {};
+
+    load_gradient<V, T>(u.gradient, g.reads_z(), p, at.channel, dy, z);
+    for (int c = 0; c < V; c++)
+        dy[c] = g(dy[c], z[c], c);
+    give<V>(element<T>(u.y, p, at.channel), dy, u.add_y);
+}
+
+template <int V> struct means_shared {
+    union {
+        cuda_gradient_means means[THREADS * V];
+        double sums[THREADS];
+    };
+    unsigned ended;
+};
+
+template <typename T, int V>
+__global__ void __launch_bounds__(THREADS) gradient_means(const unmap_call call)
+{
+    const cuda_unmap &u = call.u;
+    means_shared<V> *shared = shared_memory<means_shared<V>>();
+    const place<V> at(call.s, u.channels);
+    const channels_of_gradient<V> g(u.gradient, at.channel, u.channels);
+    cuda_gradient_means sums[V] = {};
+
+    for (int p = (int)blockIdx.x * call.s.rows + at.row;
+         p < u.images * u.gradient.pixels && at.works; p += (int)gridDim.x * call.s.rows) {
+        float dy[V], z[V];
+
+        load_gradient<V, T>(u.gradient, true, p, at.channel, dy, z);
+        for (int c = 0; c < V; c++) {
+            const float after = g.after(dy[c], z[c], c);
+
+            sums[c].gradient += after;
+            sums[c].product += after * g.normalised(z[c], c);
+        }
+    }
+    merge_rows<V>(sums, shared->means, call.s, at.row);
+    for (int c = 0; c < V && at.row == 0 && at.works; c++)
+        if (at.vector * V + c < at.count)
+            u.sums.partial[(size_t)blockIdx.x * (size_t)u.channels + (size_t)(at.channel + c)] =
+                sums[c];
+    if (last_block(&u.sums.counters[blockIdx.y], gridDim.x, &shared->ended))
+        finish_gradient_sums(u.sums, at.first, at.count, (int)gridDim.x, shared->sums);
+}
+
+/* Coefficients of running statistics. */
+__global__ void __launch_bounds__(THREADS) infer(const cuda_moments call)
+{
+    const int channel = (int)(blockIdx.x * THREADS + threadIdx.x);
+
+    if (channel < call.channels)
+        put_coefficients(call, channel, call.running_mean[channel], call.running_variance[channel]);
+}
+
+struct clear_call {
+    long long rows;
+    int channels;
+    cuda_view y;
+};
+
+template <typename T> __global__ void __launch_bounds__(THREADS) clear(const clear_call call)
+{
+    const long long i = (long long)blockIdx.x * THREADS + threadIdx.x;
+
+    if (i < call.rows * call.channels)
+        put(0.0f, element<T>(call.y, i / call.channels, (int)(i % call.channels)));
+}
+
+/* ---- Launching ----------------------------------------------------------------------------- */
+
+static unsigned row_blocks(int rows, const sharing &s)
+{
+    return (unsigned)((rows + s.rows - 1) / s.rows);
+}
+
+template <typename T, int V> static cudaError_t launch_map(cudaStream_t stream, const cuda_map *m)
+{
+    const map_call call = {*m, share_out<V>(m->channels)};
+
+    return launch(stream, map<T, V>,
+                  dim3(row_blocks(m->images * m->pixels, call.s), (unsigned)call.s.groups), 0,
+                  call);
+}
+
+template <typename T> static cudaError_t launch_fitting(cudaStream_t stream, const cuda_map *m)
+{
+    fitting f = {(int)sizeof(T), 0};
+
+    fit(&f, m->channels);
+    fit(&f, m->source.x);
+    fit(&f, m->y);
+    switch (fitting_width(f)) {
+    case 8:
+        return launch_map<T, 16 / sizeof(T)>(stream, m);
+    case 4:
+        return launch_map<T, 4>(stream, m);
+    default:
+        return launch_map<T, 1>(stream, m);
+    }
+}
+
+cudaError_t seki_cuda_map(cudaStream_t stream, enum cuda_type type, const struct cuda_map *call)
+{
+    return type == CUDA_BF16 ? launch_fitting<bf16>(stream, call)
+                             : launch_fitting<float>(stream, call);
+}
+
+int seki_cuda_gradient_blocks(const struct cuda_unmap *u)
+{
+    return blocks_for((long long)u->images * u->gradient.pixels * u->channels, 8192);
+}
+
+template <typename T, int V>
+static cudaError_t launch_unmap(cudaStream_t stream, const cuda_unmap *u, bool means)
+{
+    const unmap_call call = {*u, share_out<V>(u->channels)};
+    const unsigned groups = (unsigned)call.s.groups;
+
+    if (means)
+        return launch(stream, gradient_means<T, V>,
+                      dim3((unsigned)seki_cuda_gradient_blocks(u), groups), sizeof(means_shared<V>),
+                      call);
+    return launch(stream, unmap<T, V>,
+                  dim3(row_blocks(u->images * u->gradient.pixels, call.s), groups), 0, call);
+}
+
+template <typename T>
+static cudaError_t launch_fitting(cudaStream_t stream, const cuda_unmap *u, bool means)
+{
+    fitting f = {(int)sizeof(T), 0};
+
+    fit(&f, u->channels);
+    fit(&f, u->gradient.dy);
+    fit(&f, u->gradient.z);
+    if (!means)
+        fit(&f, u->y);
+    switch (fitting_width(f)) {
+    case 8:
+        return launch_unmap<T, 16 / sizeof(T)>(stream, u, means);
+    case 4:
+        return launch_unmap<T, 4>(stream, u, means);
+    default:
+        return launch_unmap<T, 1>(stream, u, means);
+    }
+}
+
+cudaError_t seki_cuda_unmap(cudaStream_t stream, enum cuda_type type, const struct cuda_unmap *call)
+{
+    return type == CUDA_BF16 ? launch_fitting<bf16>(stream, call, false)
+                             : launch_fitting<float>(stream, call, false);
+}
+
+cudaError_t seki_cuda_gradient_means(cudaStream_t stream, enum cuda_type type,
+                                     const struct cuda_unmap *call)
+{
+    return type == CUDA_BF16 ? launch_fitting<bf16>(stream, call, true)
+                             : launch_fitting<float>(stream, call, true);
+}
+
+cudaError_t seki_cuda_infer(cudaStream_t stream, const struct cuda_moments *call)
+{
+    return launch(stream, infer, dim3((unsigned)((call->channels + THREADS - 1) / THREADS)), 0,
+                  *call);
+}
+
+cudaError_t seki_cuda_clear(cudaStream_t stream, enum cuda_type type, size_t rows, int channels,
+                            struct cuda_view y)
+{
+    const clear_call call = {(long long)rows, channels, y};
+    const dim3 grid((unsigned)((rows * (size_t)channels + THREADS - 1) / THREADS));
+
+    return type == CUDA_BF16 ? launch(stream, clear<bf16>, grid, 0, call)
+                             : launch(stream, clear<float>, grid, 0, call);
+}

@@ -1,0 +1,299 @@
+/*
+ * pool.cu - maximum and average over a window, with the moments that the BN behind it needs. A
+ * thread has V channels of a pixel. A maximum keeps which tap won, a byte a value, so that backward
+ * need not look for it.
+ */
+#include "nn/cuda/device.cuh"
+
+struct pool_call {
+    cuda_pool p;
+    sharing s;
+    int rows; /* pixels of what is written */
+};
+
+template <int V> struct pool_shared {
+    cuda_moment moments[THREADS * V];
+    double sums[THREADS];
+    unsigned ended;
+};
+
+/* Pixel i of what is written: of its image, and where. */
+struct pool_pixel {
+    int image, y, x;
+};
+
+static __device__ inline pool_pixel find_pixel(int i, int height, int width)
+{
+    const int line = i / width, image = line / height;
+    const pool_pixel p = {image, line - image * height, i - line * width};
+
+    return p;
+}
+
+/* Pixels of the input inside the picture that output (y, x) sees. */
+static __device__ inline int pixels_seen(const cuda_window &w, int y, int x)
+{
+    const int top = y * w.stride_height - w.padding_height,
+              left = x * w.stride_width - w.padding_width;
+    const int bottom = top + w.kernel_height, right = left + w.kernel_width;
+
+    return ((bottom < w.height ? bottom : w.height) - (top > 0 ? top : 0)) *
+           ((right < w.width ? right : w.width) - (left > 0 ? left : 0));
+}
+
+/* ---- Forward ------------------------------------------------------------------------------- */
+
+template <typename T, int V>
+static __device__ inline void pool_pixel_values(const cuda_pool &p, const channels_of_source<V> &f,
+                                                const pool_pixel &o, int channel, float (&value)[V],
+                                                uint8_t (&winner)[V])
+{
+    const cuda_window &w = p.window;
+    bool any = false;
+
+    for (int c = 0; c < V; c++) {
+        value[c] = 0.0f;
+        winner[c] = 0;
+    }
+    for (int tap = 0; tap < w.kernel_height * w.kernel_width; tap++) {
+        const int y = o.y * w.stride_height - w.padding_height + tap / w.kernel_width,
+                  x = o.x * w.stride_width - w.padding_width + tap % w.kernel_width;
+        float seen[V];
+
+        if (y < 0 || y >= w.height || x < 0 || x >= w.width)
+            continue;
+        load<V>(seen, element<const T>(p.source.x,
+                                       ((long long)o.image * w.height + y) * w.width + x, channel));
+        for (int c = 0; c < V; c++) {
+            const float v = f(seen[c], c);
+
+            if (!p.maximum) {
+                value[c] += v;
+            } else if (!any || v > value[c] || v != v) { /* the first of equals; NaN above all */
+                value[c] = v;
+                winner[c] = (uint8_t)tap;
+            }
+        }
+        any = true;
+    }
+    for (int c = 0; c < V && !p.maximum; c++)
+        value[c] /= (float)pixels_seen(w, o.y, o.x);
+}
+
+/* One value more: Welford 1962. */
+static __device__ inline void add(cuda_moment *m, float value)
+{
+    const float distance = value - m->mean;
+
+    m->count += 1.0f;
+    m->mean += distance / m->count;
+    m->squares += distance * (value - m->mean);
+}
+
+template <int V>
+static __device__ inline void end_moments(const cuda_moments &out, const sharing &s,
+                                          const place<V> &at, cuda_moment (&sum)[V],
+                                          cuda_moment *shared, double *doubles, unsigned *ended)
+{
+    merge_rows<V>(sum, shared, s, at.row);
+    for (int c = 0; c < V && at.row == 0 && at.works; c++)
+        if (at.vector * V + c < at.count)
+            out.partial[(size_t)blockIdx.x * (size_t)out.channels + (size_t)(at.channel + c)] =
+                sum[c];
+    if (last_block(&out.counters[blockIdx.y], gridDim.x, ended))
+        finish_moments(out, at.first, at.count, (int)gridDim.x, doubles);
+}
+
+template <typename T, int V> __global__ void __launch_bounds__(THREADS) pool(const pool_call call)
+{
+    const cuda_pool &p = call.p;
+    pool_shared<V> *shared = shared_memory<pool_shared<V>>();
+    const place<V> at(call.s, p.channels);
+    const channels_of_source<V> f(p.source, at.channel, p.channels);
+    cuda_moment sum[V] = {};
+
+    for (int i = (int)blockIdx.x * call.s.rows + at.row; i < call.rows && at.works;
+         i += (int)gridDim.x * call.s.rows) {
+        const pool_pixel o = find_pixel(i, p.window.out_height, p.window.out_width);
+        float value[V];
+        uint8_t winner[V];
+
+        pool_pixel_values<T, V>(p, f, o, at.channel, value, winner);
+        store<V>(element<T>(p.z, i, at.channel), value);
+        for (int c = 0; c < V; c++) {
+            if (p.winners != nullptr)
+                p.winners[(size_t)i * (size_t)p.channels + (size_t)(at.channel + c)] = winner[c];
+            if (p.moments.partial != nullptr)
+                add(&sum[c], kept<T>(value[c]));
+        }
+    }
+    if (p.moments.partial != nullptr)
+        end_moments<V>(p.moments, call.s, at, sum, shared->moments, shared->sums, &shared->ended);
+}
+
+/* ---- Backward ------------------------------------------------------------------------------ */
+
+template <typename T, int V>
+__global__ void __launch_bounds__(THREADS) pool_backward(const pool_call call)
+{
+    const cuda_pool &p = call.p;
+    const cuda_window &w = p.window;
+    const place<V> at(call.s, p.channels);
+    const channels_of_source<V> f(p.source, at.channel, p.channels);
+    const channels_of_gradient<V> g(p.gradient, at.channel, p.channels);
+    const int i = (int)blockIdx.x * call.s.rows + at.row;
+
+    if (!at.works || i >= call.rows)
+        return;
+    const pool_pixel q = find_pixel(i, w.height, w.width);
+    float acc[V] = {};
+
+    for (int tap = 0; tap < w.kernel_height * w.kernel_width; tap++) {
+        const int down = q.y + w.padding_height - tap / w.kernel_width,
+                  right = q.x + w.padding_width - tap % w.kernel_width;
+        float dy[V], z[V] = {};
+
+        if (down < 0 || right < 0 || down % w.stride_height != 0 || right % w.stride_width != 0 ||
+            down / w.stride_height >= w.out_height || right / w.stride_width >= w.out_width)
+            continue;
+        const int y = down / w.stride_height, x = right / w.stride_width;
+        const long long from = ((long long)q.image * w.out_height + y) * w.out_width + x;
+        const float share = p.maximum ? 1.0f : 1.0f / (float)pixels_seen(w, y, x);
+
+        load_gradient<V, T>(p.gradient, g.reads_z(), from, at.channel, dy, z);
+        for (int c = 0; c < V; c++) {
+            const bool won =
+                !p.maximum ||
+                p.winners[(size_t)from * (size_t)p.channels + (size_t)(at.channel + c)] ==
+                    (uint8_t)tap;
+
+            if (won)
+                acc[c] += share * g(dy[c], z[c], c);
+        }
+    }
+    if (f.relu) {
+        float x[V];
+
+        load<V>(x, element<const T>(p.source.x, i, at.channel));
+        for (int c = 0; c < V; c++)
+            acc[c] = f.masked(acc[c], x[c], c);
+    }
+    give<V>(element<T>(p.dx, i, at.channel), acc, p.add_dx);
+}
+
+/* ---- Moments alone ------------------------------------------------------------------------- */
+
+struct measure_call {
+    cuda_measure m;
+    sharing s;
+};
+
+template <typename T, int V>
+__global__ void __launch_bounds__(THREADS) measure(const measure_call call)
+{
+    const cuda_measure &m = call.m;
+    pool_shared<V> *shared = shared_memory<pool_shared<V>>();
+    const place<V> at(call.s, m.channels);
+    cuda_moment sum[V] = {};
+
+    for (int i = (int)blockIdx.x * call.s.rows + at.row; i < m.rows && at.works;
+         i += (int)gridDim.x * call.s.rows) {
+        float value[V];
+
+        load<V>(value, element<const T>(m.x, i, at.channel));
+        for (int c = 0; c < V; c++)
+            add(&sum[c], value[c]);
+    }
+    end_moments<V>(m.moments, call.s, at, sum, shared->moments, shared->sums, &shared->ended);
+}
+
+/* ---- Launching ----------------------------------------------------------------------------- */
+
+static int rows_of(const cuda_pool *p, bool backward)
+{
+    const cuda_window &w = p->window;
+
+    return w.images * (backward ? w.height * w.width : w.out_height * w.out_width);
+}
+
+int seki_cuda_pool_blocks(const struct cuda_pool *p)
+{
+    return blocks_for((long long)rows_of(p, false) * p->channels, 4096);
+}
+
+template <typename T, int V>
+static cudaError_t launch_pool(cudaStream_t stream, const cuda_pool *p, bool backward)
+{
+    const pool_call call = {*p, share_out<V>(p->channels), rows_of(p, backward)};
+    const unsigned all = (unsigned)((call.rows + call.s.rows - 1) / call.s.rows),
+                   groups = (unsigned)call.s.groups;
+
+    if (backward)
+        return launch(stream, pool_backward<T, V>, dim3(all, groups), 0, call);
+    return launch(stream, pool<T, V>, dim3((unsigned)seki_cuda_pool_blocks(p), groups),
+                  sizeof(pool_shared<V>), call);
+}
+
+template <typename T>
+static cudaError_t launch_fitting(cudaStream_t stream, const cuda_pool *p, bool backward)
+{
+    fitting f = {(int)sizeof(T), 0};
+
+    fit(&f, p->channels);
+    fit(&f, p->source.x);
+    if (backward) {
+        fit(&f, p->gradient.dy);
+        fit(&f, p->gradient.z);
+        fit(&f, p->dx);
+    } else {
+        fit(&f, p->z);
+    }
+    return fitting_width(f) >= 4 ? launch_pool<T, 4>(stream, p, backward)
+                                 : launch_pool<T, 1>(stream, p, backward);
+}
+
+cudaError_t seki_cuda_pool(cudaStream_t stream, enum cuda_type type, const struct cuda_pool *call)
+{
+    return type == CUDA_BF16 ? launch_fitting<bf16>(stream, call, false)
+                             : launch_fitting<float>(stream, call, false);
+}
+
+cudaError_t seki_cuda_pool_backward(cudaStream_t stream, enum cuda_type type,
+                                    const struct cuda_pool *call)
+{
+    return type == CUDA_BF16 ? launch_fitting<bf16>(stream, call, true)
+                             : launch_fitting<float>(stream, call, true);
+}
+
+int seki_cuda_measure_blocks(const struct cuda_measure *m)
+{
+    return blocks_for((long long)m->rows * m->channels, 8192);
+}
+
+template <typename T, int V>
+static cudaError_t launch_measure(cudaStream_t stream, const cuda_measure *m)
+{
+    const measure_call call = {*m, share_out<V>(m->channels)};
+
+    return launch(stream, measure<T, V>,
+                  dim3((unsigned)seki_cuda_measure_blocks(m), (unsigned)call.s.groups),
+                  sizeof(pool_shared<V>), call);
+}
+
+template <typename T>
+static cudaError_t launch_measure_fitting(cudaStream_t stream, const cuda_measure *m)
+{
+    fitting f = {(int)sizeof(T), 0};
+
+    fit(&f, m->channels);
+    fit(&f, m->x);
+    return fitting_width(f) >= 4 ? launch_measure<T, 4>(stream, m)
+                                 : launch_measure<T, 1>(stream, m);
+}
+
+cudaError_t seki_cuda_measure(cudaStream_t stream, enum cuda_type type,
+                              const struct cuda_measure *call)
+{
+    return type == CUDA_BF16 ? launch_measure_fitting<bf16>(stream, call)
+                             : launch_measure_fitting<float>(stream, call);
+}

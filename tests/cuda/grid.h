@@ -1,0 +1,16 @@
+/*
+ * grid.h - how the stand-in's parts know each other.
+ */
+#ifndef STAND_IN_GRID_H
+#define STAND_IN_GRID_H
+
+#include "cuda_runtime.h"
+
+/* Runs all blocks of a grid, now. */
+void grid_run(dim3 grid, dim3 block, size_t shared, const std::function<void()> &thread);
+/* Of the process's own sequence: 0 .. bound-1. */
+unsigned grid_random(unsigned bound);
+/* A mistake in what is tested: says so and ends the process. */
+[[noreturn]] void grid_mistake(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+#endif

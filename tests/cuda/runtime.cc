@@ -1,0 +1,345 @@
+/*
+ * runtime.cc - the stand-in's memory, streams and events.
+ */
+#include "grid.h"
+
+#include <algorithm>
+#include <cstdlib>
+#include <deque>
+#include <map>
+#include <sys/mman.h>
+#include <unistd.h>
+#include <vector>
+
+/* ---- The device's memory ------------------------------------------------------------------- */
+
+struct piece {
+    char *pages;
+    size_t page_bytes; /* without the page behind that nobody may touch */
+    size_t bytes;
+};
+
+static std::map<char *, piece> device, locked; /* by address */
+static cudaError_t last_error = cudaSuccess;
+
+static cudaError_t fail(cudaError_t error)
+{
+    last_error = error;
+    return error;
+}
+
+static void protect(int protection)
+{
+    for (const auto &entry : device)
+        if (mprotect(entry.second.pages, entry.second.page_bytes, protection) != 0)
+            grid_mistake("memory cannot be protected");
+}
+
+/* Ends at the last page's end but for what an alignment of 256 bytes takes, as cudaMalloc gives. */
+static char *map_piece(size_t bytes, piece *p)
+{
+    const size_t page = (size_t)sysconf(_SC_PAGESIZE), rounded = (bytes + 255) / 256 * 256;
+
+    p->page_bytes = (rounded + page - 1) / page * page;
+    p->bytes = bytes;
+    void *memory = mmap(nullptr, p->page_bytes + page, PROT_READ | PROT_WRITE,
+                        MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+    if (memory == MAP_FAILED)
+        return nullptr;
+    p->pages = static_cast<char *>(memory);
+    if (mprotect(p->pages + p->page_bytes, page, PROT_NONE) != 0)
+        return nullptr;
+    memset(p->pages, 0xff, p->page_bytes);
+    return p->pages + p->page_bytes - rounded;
+}
+
+static void unmap_piece(const piece &p)
+{
+    munmap(p.pages, p.page_bytes + (size_t)sysconf(_SC_PAGESIZE));
+}
+
+static bool inside(const std::map<char *, piece> &pieces, const void *memory, size_t bytes)
+{
+    char *address = static_cast<char *>(const_cast<void *>(memory));
+    auto after = pieces.upper_bound(address);
+
+    if (after == pieces.begin())
+        return false;
+    --after;
+    return (size_t)(address - after->first) + bytes <= after->second.bytes;
+}
+
+/* ---- Streams and events -------------------------------------------------------------------- */
+
+struct CUevent_st {
+    unsigned long recorded, passed; /* how often */
+};
+
+struct work {
+    std::function<void()> run; /* or */
+    cudaEvent_t record, wait;  /* an event: */
+    unsigned long number;      /* its recording */
+};
+
+struct CUstream_st {
+    std::deque<work> queue;
+};
+
+static std::vector<cudaStream_t> streams;
+
+static bool can_run(const CUstream_st *stream)
+{
+    if (stream->queue.empty())
+        return false;
+    const work &next = stream->queue.front();
+
+    return next.wait == nullptr || next.wait->passed >= next.number;
+}
+
+static void run_one(CUstream_st *stream)
+{
+    const work next = stream->queue.front();
+
+    stream->queue.pop_front();
+    if (next.record != nullptr)
+        next.record->passed = std::max(next.record->passed, next.number);
+    else if (next.wait == nullptr)
+        next.run();
+}
+
+/* Until `done`: of the streams that can go on, one drawn at random, a piece of work at a time. */
+static void run_until(const std::function<bool()> &done)
+{
+    protect(PROT_READ | PROT_WRITE);
+    while (!done()) {
+        std::vector<cudaStream_t> able;
+
+        for (cudaStream_t stream : streams)
+            if (can_run(stream))
+                able.push_back(stream);
+        if (able.empty())
+            grid_mistake("what is waited for is in no stream");
+        else
+            run_one(able[grid_random((unsigned)able.size())]);
+    }
+    protect(PROT_NONE);
+}
+
+static void put(cudaStream_t stream, const work &next)
+{
+    if (stream == nullptr)
+        grid_mistake("work for the default stream: the backend has its own");
+    stream->queue.push_back(next);
+}
+
+static void finish_all()
+{
+    run_until([]() {
+        return std::all_of(streams.begin(), streams.end(),
+                           [](cudaStream_t stream) { return stream->queue.empty(); });
+    });
+}
+
+cudaError_t grid_launch(const cudaLaunchConfig_t *config, std::function<void()> thread)
+{
+    const dim3 grid = config->gridDim, block = config->blockDim;
+    const size_t shared = config->dynamicSmemBytes;
+
+    /* The limits of every device of compute capability 8.0 and up. */
+    if (grid.x < 1 || grid.x > 0x7fffffff || grid.y < 1 || grid.y > 65535 || grid.z != 1 ||
+        block.x < 1 || block.x > 1024 || block.y != 1 || block.z != 1 || shared > 48 * 1024)
+        return fail(cudaErrorInvalidConfiguration);
+    put(config->stream, {[=]() { grid_run(grid, block, shared, thread); }, nullptr, nullptr, 0});
+    return cudaSuccess;
+}
+
+/* ---- The functions ------------------------------------------------------------------------- */
+
+const char *cudaGetErrorString(cudaError_t error)
+{
+    switch (error) {
+    case cudaSuccess:
+        return "no error";
+    case cudaErrorInvalidValue:
+        return "invalid argument";
+    case cudaErrorMemoryAllocation:
+        return "out of memory";
+    case cudaErrorInvalidConfiguration:
+        return "invalid configuration argument";
+    case cudaErrorInsufficientDriver:
+        return "CUDA driver version is insufficient for CUDA runtime version";
+    case cudaErrorNoDevice:
+        return "no CUDA-capable device is detected";
+    default:
+        return "unspecified";
+    }
+}
+
+cudaError_t cudaGetLastError(void)
+{
+    const cudaError_t error = last_error;
+
+    last_error = cudaSuccess;
+    return error;
+}
+
+/* STAND_IN_DEVICES: how many there are, 1; STAND_IN_MEMORY: bytes of the device, no limit. */
+static long from_environment(const char *name, long otherwise)
+{
+    const char *text = getenv(name);
+
+    return text != nullptr ? strtol(text, nullptr, 10) : otherwise;
+}
+
+cudaError_t cudaGetDeviceCount(int *count)
+{
+    const long devices = from_environment("STAND_IN_DEVICES", 1);
+
+    *count = devices > 0 ? (int)devices : 0;
+    return devices < 0    ? fail(cudaErrorInsufficientDriver)
+           : devices == 0 ? fail(cudaErrorNoDevice)
+                          : cudaSuccess;
+}
+
+cudaError_t cudaDeviceGetAttribute(int *value, enum cudaDeviceAttr attribute, int device)
+{
+    if (device != 0)
+        return fail(cudaErrorInvalidValue);
+    *value = attribute == cudaDevAttrComputeCapabilityMajor
+                 ? (int)from_environment("STAND_IN_CAPABILITY", 9)
+                 : 0;
+    return cudaSuccess;
+}
+
+cudaError_t cudaMalloc(void **memory, size_t bytes)
+{
+    const long limit = from_environment("STAND_IN_MEMORY", 0);
+    size_t used = bytes;
+    piece p;
+
+    for (const auto &entry : device)
+        used += entry.second.bytes;
+    if (limit > 0 && used > (size_t)limit)
+        return fail(cudaErrorMemoryAllocation);
+    *memory = map_piece(bytes, &p);
+    if (*memory == nullptr)
+        return fail(cudaErrorMemoryAllocation);
+    mprotect(p.pages, p.page_bytes, PROT_NONE);
+    device[static_cast<char *>(*memory)] = p;
+    return cudaSuccess;
+}
+
+cudaError_t cudaFree(void *memory)
+{
+    if (memory == nullptr)
+        return cudaSuccess;
+    const auto entry = device.find(static_cast<char *>(memory));
+
+    if (entry == device.end())
+        return fail(cudaErrorInvalidValue);
+    finish_all(); /* as cudaFree waits for the device */
+    unmap_piece(entry->second);
+    device.erase(entry);
+    return cudaSuccess;
+}
+
+cudaError_t cudaHostAlloc(void **memory, size_t bytes, unsigned)
+{
+    piece p;
+
+    *memory = map_piece(bytes, &p);
+    if (*memory == nullptr)
+        return fail(cudaErrorMemoryAllocation);
+    locked[static_cast<char *>(*memory)] = p;
+    return cudaSuccess;
+}
+
+cudaError_t cudaFreeHost(void *memory)
+{
+    if (memory == nullptr)
+        return cudaSuccess;
+    const auto entry = locked.find(static_cast<char *>(memory));
+
+    if (entry == locked.end())
+        return fail(cudaErrorInvalidValue);
+    finish_all();
+    unmap_piece(entry->second);
+    locked.erase(entry);
+    return cudaSuccess;
+}
+
+cudaError_t cudaMemsetAsync(void *memory, int value, size_t bytes, cudaStream_t stream)
+{
+    if (bytes > 0 && !inside(device, memory, bytes))
+        grid_mistake("%zu bytes are set that are not the device's", bytes);
+    put(stream, {[=]() { memset(memory, value, bytes); }, nullptr, nullptr, 0});
+    return cudaSuccess;
+}
+
+cudaError_t cudaMemcpyAsync(void *to, const void *from, size_t bytes, enum cudaMemcpyKind kind,
+                            cudaStream_t stream)
+{
+    const bool to_device = kind != cudaMemcpyDeviceToHost,
+               from_device = kind != cudaMemcpyHostToDevice;
+
+    if (bytes > 0 && (!inside(to_device ? device : locked, to, bytes) ||
+                      !inside(from_device ? device : locked, from, bytes)))
+        grid_mistake("a copy of %zu bytes leaves the device's or page-locked memory", bytes);
+    put(stream, {[=]() { memcpy(to, from, bytes); }, nullptr, nullptr, 0});
+    return cudaSuccess;
+}
+
+cudaError_t cudaStreamCreateWithFlags(cudaStream_t *stream, unsigned)
+{
+    *stream = new CUstream_st;
+    streams.push_back(*stream);
+    return cudaSuccess;
+}
+
+cudaError_t cudaStreamDestroy(cudaStream_t stream)
+{
+    cudaStreamSynchronize(stream);
+    streams.erase(std::find(streams.begin(), streams.end(), stream));
+    delete stream;
+    return cudaSuccess;
+}
+
+cudaError_t cudaStreamSynchronize(cudaStream_t stream)
+{
+    run_until([=]() { return stream->queue.empty(); });
+    return cudaSuccess;
+}
+
+cudaError_t cudaEventCreateWithFlags(cudaEvent_t *event, unsigned)
+{
+    *event = new CUevent_st();
+    return cudaSuccess;
+}
+
+cudaError_t cudaEventDestroy(cudaEvent_t event)
+{
+    cudaEventSynchronize(event);
+    delete event;
+    return cudaSuccess;
+}
+
+cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream)
+{
+    put(stream, {nullptr, event, nullptr, ++event->recorded});
+    return cudaSuccess;
+}
+
+cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned)
+{
+    put(stream, {nullptr, nullptr, event, event->recorded});
+    return cudaSuccess;
+}
+
+cudaError_t cudaEventSynchronize(cudaEvent_t event)
+{
+    const unsigned long number = event->recorded;
+
+    run_until([=]() { return event->passed >= number; });
+    return cudaSuccess;
+}
