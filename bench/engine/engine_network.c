@@ -34,28 +34,22 @@ static void network_close(void *state)
     free(work);
 }
 
-/* Clipping and SGD over the parameters that the step touched, as lib/training/optimiser.c. */
-static void take_step(struct network_work *work)
+static int take_step(struct network_work *work, struct seki_error *error)
 {
     const struct bench_options *o = work->options;
     struct seki_backend *backend = seki_network_backend(work->network);
-    float *gradients = seki_network_gradient_array(work->network);
-    int count;
-    const struct seki_range *active = seki_network_active(work->network, &count);
-    double sum = 0;
-    for (int i = 0; o->clip > 0 && i < count; i++)
-        sum += backend->ops->square_sum(backend, gradients + active[i].offset, active[i].count);
-    double norm = sqrt(sum) + 1e-6;
-    struct seki_sgd sgd = {.rate = (float)o->rate,
-                           .momentum = 0.9f,
-                           .decay = (float)o->decay,
-                           .scale = o->clip > 0 && norm > o->clip ? (float)(o->clip / norm) : 1,
-                           .nesterov = o->nesterov};
     size_t all;
-    float *parameters = seki_network_parameters(work->network, &all);
-    for (int i = 0; i < count; i++)
-        backend->ops->sgd(backend, parameters + active[i].offset, gradients + active[i].offset,
-                          work->momenta + active[i].offset, active[i].count, &sgd);
+    struct seki_sgd_call call = {.weights = seki_network_parameters(work->network, &all),
+                                 .gradients = seki_network_gradient_array(work->network),
+                                 .momenta = work->momenta,
+                                 .rate = (float)o->rate,
+                                 .momentum = 0.9f,
+                                 .decay = (float)o->decay,
+                                 .nesterov = o->nesterov,
+                                 .clip = o->clip,
+                                 .tally = seki_network_tally(work->network)};
+    call.ranges = seki_network_active(work->network, &call.count);
+    return backend->ops->sgd(backend, &call, error);
 }
 
 static int network_run(void *state, int item, struct seki_error *error)
@@ -72,7 +66,8 @@ static int network_run(void *state, int item, struct seki_error *error)
     if (seki_network_gradients(work->network, &batch, o->auxiliary,
                                o->drop_path > 0 ? &drop_path : NULL, &result, error) < 0)
         return -1;
-    take_step(work);
+    if (take_step(work, error) < 0)
+        return -1;
     if (!isfinite(result.loss))
         return seki_fail(error, SEKI_BAD_INPUT, "diverged", "the loss is not finite");
     return 0;

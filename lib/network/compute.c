@@ -76,6 +76,17 @@ static int run_backward(struct seki_network *network, bool dropping, struct seki
     return 0;
 }
 
+static int check_labels(const struct seki_network *network, const struct seki_batch *batch,
+                        struct seki_error *error)
+{
+    for (int n = 0; n < batch->images; n++)
+        if (batch->labels[n] < 0 || batch->labels[n] >= network->config.classes)
+            return seki_fail(error, SEKI_BAD_INPUT, "label",
+                             "picture %d of the batch has label %d, expected 0 to %d", n,
+                             (int)batch->labels[n], network->config.classes - 1);
+    return 0;
+}
+
 /* The pictures become tensor 0, the labels go to the backend. */
 static int put_batch(struct seki_network *network, const struct seki_batch *batch,
                      enum seki_mode mode, struct seki_error *error)
@@ -84,7 +95,8 @@ static int put_batch(struct seki_network *network, const struct seki_batch *batc
         SEKI_BUG("no genotype is selected");
     if (batch->images > network->max_images)
         SEKI_BUG("a batch larger than any that was prepared");
-    if (seki_schedule(network, batch->images, mode, error) < 0 ||
+    if (check_labels(network, batch, error) < 0 ||
+        seki_schedule(network, batch->images, mode, error) < 0 ||
         seki_reserve_program(network, error) < 0)
         return -1;
     struct seki_backend *backend = network->backend;
@@ -110,16 +122,53 @@ static int put_masks(struct seki_network *network, const struct seki_drop_path *
 }
 
 static int take_loss(struct seki_network *network, int tensor, float weight, bool gradient,
-                     struct seki_loss_call *loss, struct seki_error *error)
+                     int tally, struct seki_error *error)
 {
-    *loss = (struct seki_loss_call){.images = network->program.images,
-                                    .classes = network->config.classes,
-                                    .logits = window(network, tensor, false, 0, 1),
-                                    .labels = network->labels,
-                                    .weight = weight};
+    struct seki_loss_call loss = {.images = network->program.images,
+                                  .classes = network->config.classes,
+                                  .logits = window(network, tensor, false, 0, 1),
+                                  .labels = network->labels,
+                                  .weight = weight,
+                                  .tally = network->tallies + tally};
     if (gradient)
-        loss->dlogits = window(network, tensor, true, 0, 1);
-    return network->backend->ops->loss(network->backend, loss, error);
+        loss.dlogits = window(network, tensor, true, 0, 1);
+    return network->backend->ops->loss(network->backend, &loss, error);
+}
+
+/* Tallies first..first+count-1, once they are there. */
+static int read_tallies(struct seki_network *network, int first, int count,
+                        struct seki_tally *tallies, struct seki_error *error)
+{
+    return network->backend->ops->read(network->backend, tallies, network->tallies + first,
+                                       (size_t)count * sizeof *tallies, error);
+}
+
+struct seki_tally *seki_network_tally(struct seki_network *network)
+{
+    return network->tallies + network->tally;
+}
+
+int seki_network_pending(const struct seki_network *network)
+{
+    return network->pending;
+}
+
+int seki_network_collect(struct seki_network *network, struct seki_tally *tallies,
+                         struct seki_error *error)
+{
+    int count = network->pending;
+    network->pending = 0;
+    return count > 0 ? read_tallies(network, 0, count, tallies, error) : 0;
+}
+
+static int read_result(struct seki_network *network, int tally, struct seki_batch_result *result,
+                       struct seki_error *error)
+{
+    struct seki_tally read;
+    if (read_tallies(network, tally, 1, &read, error) < 0)
+        return -1;
+    *result = (struct seki_batch_result){.loss = read.loss, .correct = (long)read.correct};
+    return 0;
 }
 
 int seki_network_gradients(struct seki_network *network, const struct seki_batch *batch,
@@ -132,39 +181,37 @@ int seki_network_gradients(struct seki_network *network, const struct seki_batch
         return -1;
     if (dropping && put_masks(network, drop_path, error) < 0)
         return -1;
-    for (int i = 0; i < network->active_count; i++)
-        backend->ops->zero(backend, network->gradients + network->active[i].offset,
-                           network->active[i].count * sizeof(float));
-    if (run_forward(network, 0, network->program.step_count, dropping, error) < 0)
+    if (!result && network->pending == SEKI_MAX_PENDING)
+        SEKI_BUG("more steps are due than can be collected");
+    network->tally = result ? TALLY_NOW : network->pending++;
+    if (backend->ops->clear(backend, network->gradients, network->active, network->active_count,
+                            error) < 0 ||
+        run_forward(network, 0, network->program.step_count, dropping, error) < 0)
         return -1;
-    struct seki_loss_call loss;
     if (network->program.auxiliary_logits >= 0 &&
-        take_loss(network, network->program.auxiliary_logits, (float)auxiliary_weight, true, &loss,
-                  error) < 0)
+        take_loss(network, network->program.auxiliary_logits, (float)auxiliary_weight, true,
+                  TALLY_AUXILIARY, error) < 0)
         return -1;
-    if (take_loss(network, network->program.logits, 1, true, &loss, error) < 0)
+    if (take_loss(network, network->program.logits, 1, true, network->tally, error) < 0 ||
+        run_backward(network, dropping, error) < 0)
         return -1;
-    *result = (struct seki_batch_result){.loss = loss.loss, .correct = loss.correct};
-    return run_backward(network, dropping, error);
+    return result ? read_result(network, network->tally, result, error) : 0;
 }
 
 /* The steps from `first` on, and the loss. */
-static int run_rest(struct seki_network *network, int first, struct seki_batch_result *result,
-                    struct seki_error *error)
+static int run_rest(struct seki_network *network, int first, int tally, struct seki_error *error)
 {
-    struct seki_loss_call loss;
-    if (run_forward(network, first, network->program.step_count, false, error) < 0 ||
-        take_loss(network, network->program.logits, 1, false, &loss, error) < 0)
+    if (run_forward(network, first, network->program.step_count, false, error) < 0)
         return -1;
-    *result = (struct seki_batch_result){.loss = loss.loss, .correct = loss.correct};
-    return 0;
+    return take_loss(network, network->program.logits, 1, false, tally, error);
 }
 
 int seki_network_evaluate(struct seki_network *network, const struct seki_batch *batch,
                           enum seki_mode mode, float *logits, struct seki_batch_result *result,
                           struct seki_error *error)
 {
-    if (put_batch(network, batch, mode, error) < 0 || run_rest(network, 0, result, error) < 0)
+    if (put_batch(network, batch, mode, error) < 0 || run_rest(network, 0, TALLY_NOW, error) < 0 ||
+        read_result(network, TALLY_NOW, result, error) < 0)
         return -1;
     if (!logits)
         return 0;
@@ -203,7 +250,8 @@ int seki_network_score(struct seki_network *network, const struct seki_batch *ba
             common += now - began;
             began = now;
         }
-        if (run_rest(network, network->program.common_count, &results[i], error) < 0)
+        if (run_rest(network, network->program.common_count, TALLY_NOW, error) < 0 ||
+            read_result(network, TALLY_NOW, &results[i], error) < 0)
             return -1;
         results[i].seconds = seki_clock() - began;
     }

@@ -85,7 +85,10 @@ static int reserve_parameters(struct seki_network *network, struct seki_error *e
     network->parameters = ops->memory(backend, network->parameter_count * sizeof(float), error);
     network->gradients = ops->memory(backend, network->parameter_count * sizeof(float), error);
     network->statistics = ops->memory(backend, network->statistic_count * sizeof(float), error);
-    return network->parameters && network->gradients && network->statistics ? 0 : -1;
+    network->tallies = ops->memory(backend, TALLIES * sizeof *network->tallies, error);
+    return network->parameters && network->gradients && network->statistics && network->tallies
+               ? 0
+               : -1;
 }
 
 static void wire(struct seki_network *network, const struct seki_genotype *genotype)
@@ -142,7 +145,7 @@ void seki_network_close(struct seki_network *network)
             ops->block_close(network->modules[i].block);
         void *memories[] = {network->parameters, network->gradients, network->statistics,
                             network->arena,      network->scratch,   network->labels,
-                            network->keep};
+                            network->keep,       network->tallies};
         for (size_t i = 0; i < sizeof memories / sizeof *memories; i++)
             ops->release(network->backend, memories[i]);
     }

@@ -84,11 +84,22 @@ struct seki_batch_result {
 
 /*
  * Forward, loss (plus auxiliary_weight times the auxiliary head's), backward. Leaves the mean
- * loss's gradient in the gradients of the selected modules. drop_path NULL: none.
+ * loss's gradient in the gradients of the selected modules. drop_path NULL: none. A label outside
+ * 0 .. classes-1 is refused (SEKI_BAD_INPUT, "label"). result NULL: it is not waited for, and
+ * seki_network_collect tells it.
  */
 int seki_network_gradients(struct seki_network *network, const struct seki_batch *batch,
                            double auxiliary_weight, const struct seki_drop_path *drop_path,
                            struct seki_batch_result *result, struct seki_error *error);
+/* What the optimiser tells of the last gradients goes here, in the backend's memory. */
+struct seki_tally *seki_network_tally(struct seki_network *network);
+/* So many calls of seki_network_gradients without a result are due to be collected, at most
+ * SEKI_MAX_PENDING. */
+#define SEKI_MAX_PENDING 64
+int seki_network_pending(const struct seki_network *network);
+/* Waits for them, and tells in their order what they came to: tallies[seki_network_pending]. */
+int seki_network_collect(struct seki_network *network, struct seki_tally *tallies,
+                         struct seki_error *error);
 /* Forward and loss in mode SCORE or INFER. logits (images x classes, on the host) may be NULL. */
 int seki_network_evaluate(struct seki_network *network, const struct seki_batch *batch,
                           enum seki_mode mode, float *logits, struct seki_batch_result *result,
@@ -105,11 +116,6 @@ int seki_network_score(struct seki_network *network, const struct seki_batch *ba
 size_t seki_network_activation_bytes(const struct seki_network *network);
 
 /* ---- Parameters --------------------------------------------------------------------------- */
-
-/* A run of parameters, in floats from the arrays' beginnings. */
-struct seki_range {
-    size_t offset, count;
-};
 
 /* In the backend's memory; `count` floats each. */
 float *seki_network_parameters(struct seki_network *network, size_t *count);

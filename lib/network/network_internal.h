@@ -107,6 +107,10 @@ struct plan_item {
  * by size: Pisarchyk, Lee 2020). */
 size_t seki_plan_memory(struct plan_item *items, int count, int *order);
 
+/* Of gradients that wait to be collected, of the call at work, of an auxiliary head, which is told
+ * to no one. */
+enum { TALLY_NOW = SEKI_MAX_PENDING, TALLY_AUXILIARY, TALLIES };
+
 /* ---- Networks ----------------------------------------------------------------------------- */
 
 struct seki_network {
@@ -132,8 +136,10 @@ struct seki_network {
     size_t arena_bytes;
     char *scratch;
     size_t scratch_bytes;
-    int32_t *labels;         /* backend memory, max_images */
-    float *keep, *keep_host; /* rows x max_images: backend memory, host */
+    int32_t *labels;            /* backend memory, max_images */
+    struct seki_tally *tallies; /* backend memory, TALLIES */
+    int pending, tally;         /* the first so many are to be collected; the last one's place */
+    float *keep, *keep_host;    /* rows x max_images: backend memory, host */
     int max_images, keep_rows;
     struct seki_range *active;
     int active_count;

@@ -165,24 +165,44 @@ struct seki_block_call {
 
 struct seki_block; /* a block that a backend has prepared */
 
-/* Loss of a batch of logits, their gradient times `weight` / images. A label outside 0 .. classes-1
- * is refused (SEKI_BAD_INPUT, "label"). */
+/* ---- Loss, optimiser ---------------------------------------------------------------------- */
+
+/* What a step came to. It lies in the backend's memory, so that nobody need wait for it. */
+struct seki_tally {
+    double loss;     /* sum over the images of the cross entropy, not weighted */
+    int64_t correct; /* how many logits' maxima (the first of equals) are the label */
+    double norm;     /* Euclidean, of the gradient before clipping */
+};
+
+/* Loss of a batch of logits, their gradient times `weight` / images. */
 struct seki_loss_call {
     int images, classes;
     struct seki_window logits;  /* shape (1, classes, 1, 1) */
     struct seki_window dlogits; /* data NULL: not wanted */
-    const int32_t *labels;      /* in the backend's memory */
+    const int32_t *labels;      /* in the backend's memory, each 0 .. classes-1 */
     float weight;
-    double loss;  /* out: sum over the images of the cross entropy, not weighted */
-    long correct; /* out: how many logits' maxima (the first of equals) are the label */
+    struct seki_tally *tally; /* loss and correct are set */
 };
 
-/* SGD as PyTorch has it: g = scale * gradient + decay * w; m = momentum * m + g; w -= rate * m, or
- * with nesterov w -= rate * (g + momentum * m). A momentum array that starts at zero gives
- * PyTorch's first step. */
-struct seki_sgd {
-    float rate, momentum, decay, scale;
+/* A run of parameters, in floats from the arrays' beginnings. */
+struct seki_range {
+    size_t offset, count;
+};
+
+/* A step of SGD as PyTorch has it, on the ranges alone: with the gradient shortened to the length
+ * `clip` where it is longer (torch.nn.utils.clip_grad_norm_), g = gradient + decay * w;
+ * m = momentum * m + g; w -= rate * m, or with nesterov w -= rate * (g + momentum * m). Momenta
+ * that start at zero give PyTorch's first step. */
+struct seki_sgd_call {
+    const struct seki_range *ranges; /* the host's; ascending, apart */
+    int count;
+    float *weights, *momenta;
+    const float *gradients;
+    float rate, momentum, decay;
     bool nesterov;
+    double clip;              /* 0: not clipped */
+    struct seki_tally *tally; /* norm is set; its sum of squares is in double precision, in an order
+                               * that depends on the thread count alone */
 };
 
 /* ---- Backends ----------------------------------------------------------------------------- */
@@ -210,7 +230,11 @@ struct seki_backend {
 
 /* Every function may be called from one thread at a time. Byte counts and pointers are of the
  * backend's memory, unless `host` is in the name; every address that `memory` gives is 64-byte
- * aligned. */
+ * aligned.
+ *
+ * A backend may compute later than it is told to, in the order in which it is told: `read` and
+ * `tensor_read` wait, and a failure on the way shows there at the latest. What the host gives a
+ * function it may change as soon as that returns. */
 struct seki_backend_ops {
     const char *name;
     struct seki_backend *(*open)(int threads, enum seki_precision precision,
@@ -220,7 +244,9 @@ struct seki_backend_ops {
     /* Zeroed, touched. */
     void *(*memory)(struct seki_backend *backend, size_t bytes, struct seki_error *error);
     void (*release)(struct seki_backend *backend, void *memory);
-    void (*zero)(struct seki_backend *backend, void *memory, size_t bytes);
+    /* Those ranges of an array become 0. */
+    int (*clear)(struct seki_backend *backend, float *array, const struct seki_range *ranges,
+                 int count, struct seki_error *error);
     int (*write)(struct seki_backend *backend, void *memory, const void *host, size_t bytes,
                  struct seki_error *error);
     int (*read)(struct seki_backend *backend, void *host, const void *memory, size_t bytes,
@@ -249,12 +275,10 @@ struct seki_backend_ops {
     int (*backward)(struct seki_block *block, const struct seki_block_call *call,
                     struct seki_error *error);
 
-    int (*loss)(struct seki_backend *backend, struct seki_loss_call *call,
+    int (*loss)(struct seki_backend *backend, const struct seki_loss_call *call,
                 struct seki_error *error);
-    /* Sum of squares, in double precision, in an order that depends on the thread count alone. */
-    double (*square_sum)(struct seki_backend *backend, const float *values, size_t count);
-    void (*sgd)(struct seki_backend *backend, float *weights, const float *gradients,
-                float *momenta, size_t count, const struct seki_sgd *sgd);
+    int (*sgd)(struct seki_backend *backend, const struct seki_sgd_call *call,
+               struct seki_error *error);
 };
 
 /* name: "auto" (cuda where there is a GPU that it can use, else cpu), "cuda", "cpu", "ref";

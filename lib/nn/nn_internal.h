@@ -43,7 +43,19 @@ const struct seki_parameter *seki_block_parameter(const struct seki_block_info *
  */
 int seki_largest(const float *values, int count);
 
-/* -1 (SEKI_BAD_INPUT, "label"): a label on the host that is no class. */
-int seki_check_labels(const struct seki_loss_call *call, struct seki_error *error);
+/* SGD on one run of numbers; g = scale * gradient + decay * w. */
+struct seki_sgd {
+    float rate, momentum, decay, scale;
+    bool nesterov;
+};
+/* What a backend on the host does of a step for one range. */
+struct seki_sgd_parts {
+    double (*square_sum)(struct seki_backend *backend, const float *values, size_t count);
+    void (*sgd)(struct seki_backend *backend, float *weights, const float *gradients,
+                float *momenta, size_t count, const struct seki_sgd *sgd);
+};
+void seki_sgd_on_host(struct seki_backend *backend, const struct seki_sgd_call *call,
+                      const struct seki_sgd_parts *parts);
+void seki_clear_on_host(float *array, const struct seki_range *ranges, int count);
 
 #endif

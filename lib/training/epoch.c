@@ -29,6 +29,49 @@ static int next_batch(struct seki_trainer *trainer, uint64_t number, struct seki
     return 0;
 }
 
+/* How long a step may go unlooked at: what it came to is waited for as seldom as that, since a
+ * backend that computes later loses time with each wait, and at the latest before anything is told
+ * or kept. */
+#define COLLECT_SECONDS 0.05
+
+/* Adds what the steps came to that are not in the sums yet. */
+static int collect(struct seki_trainer *trainer, struct seki_error *error)
+{
+    struct seki_tally tallies[SEKI_MAX_PENDING];
+    int count = seki_network_pending(trainer->network);
+    if (seki_network_collect(trainer->network, tallies, error) < 0)
+        return -1;
+    for (int i = 0; i < count; i++) {
+        if (!isfinite(tallies[i].loss) || !isfinite(tallies[i].norm))
+            return seki_fail(
+                error, SEKI_BAD_INPUT, "diverged",
+                "training diverged: the loss of epoch %d, step %ld is not finite; try a lower "
+                "learning rate",
+                trainer->epochs_done + 1, trainer->steps_done - count + i + 1);
+        trainer->sums.loss += tallies[i].loss;
+        trainer->sums.correct += (double)tallies[i].correct;
+        trainer->sums.norm += tallies[i].norm;
+    }
+    trainer->collected_at = seki_clock();
+    return 0;
+}
+
+int seki_trainer_collect(struct seki_trainer *trainer, struct seki_error *error)
+{
+    double began = seki_clock();
+    int status = collect(trainer, error);
+    trainer->sums.seconds += seki_clock() - began;
+    return status;
+}
+
+static int collect_if_due(struct seki_trainer *trainer, struct seki_error *error)
+{
+    if (seki_network_pending(trainer->network) < SEKI_MAX_PENDING &&
+        seki_clock() - trainer->collected_at < COLLECT_SECONDS)
+        return 0;
+    return collect(trainer, error);
+}
+
 static int train_step(struct seki_trainer *trainer, struct seki_error *error)
 {
     const struct seki_training_settings *settings = &trainer->settings;
@@ -37,7 +80,6 @@ static int train_step(struct seki_trainer *trainer, struct seki_error *error)
     uint64_t epoch = (uint64_t)trainer->epochs_done;
     uint64_t number = epoch * (uint64_t)steps + (uint64_t)step;
     struct seki_batch batch;
-    struct seki_batch_result result;
     if (settings->supernet && sample_path(trainer, number, error) < 0)
         return -1;
     if (next_batch(trainer, number, &batch, error) < 0)
@@ -45,22 +87,14 @@ static int train_step(struct seki_trainer *trainer, struct seki_error *error)
     struct seki_drop_path drop_path = {recipe->drop_path * (double)epoch / recipe->epochs,
                                        settings->seed, seki_stream("drop path", number)};
     if (seki_network_gradients(trainer->network, &batch, recipe->auxiliary,
-                               settings->supernet ? NULL : &drop_path, &result, error) < 0)
+                               settings->supernet ? NULL : &drop_path, NULL, error) < 0)
         return -1;
     double at = (double)epoch + (recipe->rate_each_step ? (double)step / (double)steps : 0);
-    double norm = seki_optimiser_step(trainer->optimiser, recipe, seki_rate(recipe, at));
-    if (!isfinite(result.loss) || !isfinite(norm))
-        return seki_fail(
-            error, SEKI_BAD_INPUT, "diverged",
-            "training diverged: the loss of epoch %d, step %ld is not finite; try a lower "
-            "learning rate",
-            trainer->epochs_done + 1, step + 1);
-    trainer->sums.loss += result.loss;
-    trainer->sums.correct += (double)result.correct;
-    trainer->sums.norm += norm;
+    if (seki_optimiser_step(trainer->optimiser, recipe, seki_rate(recipe, at), NULL, error) < 0)
+        return -1;
     trainer->images_done += batch.images;
     trainer->steps_done++;
-    return 0;
+    return collect_if_due(trainer, error);
 }
 
 int seki_trainer_step(struct seki_trainer *trainer, struct seki_error *error)
@@ -105,6 +139,8 @@ int seki_trainer_report(struct seki_trainer *trainer, struct seki_epoch_report *
 {
     const struct sums *sums = &trainer->sums;
     long steps = seki_trainer_steps(trainer);
+    if (seki_trainer_collect(trainer, error) < 0)
+        return -1;
     double images = (double)(steps - 1) * trainer->sampler.batch +
                     seki_sampler_images(&trainer->sampler, steps - 1);
     *report = (struct seki_epoch_report){

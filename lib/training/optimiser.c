@@ -1,7 +1,6 @@
 /* optimiser.c - SGD with momentum over the parameters that a step has touched. */
 #include "training/training_internal.h"
 
-#include <math.h>
 #include <stdlib.h>
 
 struct seki_optimiser {
@@ -40,26 +39,29 @@ float *seki_optimiser_momenta(struct seki_optimiser *optimiser)
     return optimiser->momenta;
 }
 
-double seki_optimiser_step(struct seki_optimiser *optimiser, const struct seki_recipe *recipe,
-                           double rate)
+int seki_optimiser_step(struct seki_optimiser *optimiser, const struct seki_recipe *recipe,
+                        double rate, double *norm, struct seki_error *error)
 {
     struct seki_network *network = optimiser->network;
     struct seki_backend *backend = seki_network_backend(network);
-    float *gradients = seki_network_gradient_array(network);
-    int count;
-    const struct seki_range *active = seki_network_active(network, &count);
-    double sum = 0;
-    for (int i = 0; i < count; i++)
-        sum += backend->ops->square_sum(backend, gradients + active[i].offset, active[i].count);
-    double norm = sqrt(sum);
-    double scale =
-        recipe->clip > 0 && norm + 1e-6 > recipe->clip ? recipe->clip / (norm + 1e-6) : 1;
-    struct seki_sgd sgd = {(float)rate, (float)recipe->momentum, (float)recipe->decay, (float)scale,
-                           recipe->nesterov};
+    struct seki_tally tally;
     size_t all;
-    float *parameters = seki_network_parameters(network, &all);
-    for (int i = 0; i < count; i++)
-        backend->ops->sgd(backend, parameters + active[i].offset, gradients + active[i].offset,
-                          optimiser->momenta + active[i].offset, active[i].count, &sgd);
-    return norm;
+    struct seki_sgd_call call = {.weights = seki_network_parameters(network, &all),
+                                 .gradients = seki_network_gradient_array(network),
+                                 .momenta = optimiser->momenta,
+                                 .rate = (float)rate,
+                                 .momentum = (float)recipe->momentum,
+                                 .decay = (float)recipe->decay,
+                                 .nesterov = recipe->nesterov,
+                                 .clip = recipe->clip,
+                                 .tally = seki_network_tally(network)};
+    call.ranges = seki_network_active(network, &call.count);
+    if (backend->ops->sgd(backend, &call, error) < 0)
+        return -1;
+    if (!norm)
+        return 0;
+    if (backend->ops->read(backend, &tally, call.tally, sizeof tally, error) < 0)
+        return -1;
+    *norm = tally.norm;
+    return 0;
 }

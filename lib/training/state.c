@@ -121,8 +121,8 @@ int seki_trainer_save(struct seki_trainer *trainer, const char *path, struct sek
     struct setting *settings = seki_allocate(SETTING_COUNT, sizeof *settings, error);
     int64_t batches = trainer->epochs_done * seki_trainer_steps(trainer) + trainer->steps_done;
     int status = -1;
-    if (tensors && settings && copy_state(trainer, error) == 0 &&
-        check_finite(trainer, error) == 0) {
+    if (tensors && settings && seki_trainer_collect(trainer, error) == 0 &&
+        copy_state(trainer, error) == 0 && check_finite(trainer, error) == 0) {
         int count =
             seki_settings_text(&trainer->settings, config_of(trainer), &trainer->normalisation,
                                seki_network_backend(trainer->network)->precision, settings);
@@ -210,7 +210,10 @@ int seki_trainer_resume(struct seki_trainer *trainer, const char *path, struct s
     if (!checkpoint)
         return -1;
     seki_prefetch_stop(trainer->prefetch);
+    struct seki_tally overtaken[SEKI_MAX_PENDING];
     int status = check_settings(trainer, checkpoint, error);
+    if (status == 0)
+        status = seki_network_collect(trainer->network, overtaken, error);
     if (status == 0)
         status = read_state(trainer, checkpoint, error);
     seki_checkpoint_close(checkpoint);

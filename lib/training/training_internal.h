@@ -41,9 +41,10 @@ struct seki_optimiser *seki_optimiser_open(struct seki_network *network, struct 
 void seki_optimiser_close(struct seki_optimiser *optimiser);
 float *seki_optimiser_momenta(struct seki_optimiser *optimiser);
 /* Clips the gradients that the last seki_network_gradients left, as torch clip_grad_norm_ does, and
- * takes one step on their parameters. Returns the norm before clipping. */
-double seki_optimiser_step(struct seki_optimiser *optimiser, const struct seki_recipe *recipe,
-                           double rate);
+ * takes one step on their parameters. *norm: before clipping; NULL: it is in that call's tally, and
+ * not waited for. */
+int seki_optimiser_step(struct seki_optimiser *optimiser, const struct seki_recipe *recipe,
+                        double rate, double *norm, struct seki_error *error);
 
 /* ---- recipe.c ------------------------------------------------------------------------------ */
 
@@ -175,8 +176,9 @@ struct seki_trainer {
     struct batches valid;
     struct copies copies; /* made at the beginning: a save in the tenth hour lacks no memory */
     int epochs_done;
-    long steps_done; /* of the epoch after them; all of them: validation is what is left of it */
-    struct sums sums;
+    long steps_done;  /* of the epoch after them; all of them: validation is what is left of it */
+    struct sums sums; /* of the steps that are collected */
+    double collected_at;
     long images_done; /* in this run */
 };
 
@@ -188,9 +190,11 @@ uint64_t seki_stream(const char *purpose, uint64_t number);
 
 /* ---- epoch.c ------------------------------------------------------------------------------ */
 
-/* The next step of the epoch. A loss that is not finite ends training (SEKI_BAD_INPUT,
- * "diverged"). */
+/* The next step of the epoch. What it came to may be known later only: a loss that is not finite
+ * ends training (SEKI_BAD_INPUT, "diverged") here or in seki_trainer_collect. */
 int seki_trainer_step(struct seki_trainer *trainer, struct seki_error *error);
+/* Waits until the sums are those of all steps done. */
+int seki_trainer_collect(struct seki_trainer *trainer, struct seki_error *error);
 /* After its last step: validates, fills the report. */
 int seki_trainer_report(struct seki_trainer *trainer, struct seki_epoch_report *report,
                         struct seki_error *error);

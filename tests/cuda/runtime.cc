@@ -128,9 +128,10 @@ static void run_until(const std::function<bool()> &done)
 
 static void put(cudaStream_t stream, const work &next)
 {
-    if (stream == nullptr)
+    if (stream != nullptr)
+        stream->queue.push_back(next);
+    else
         grid_mistake("work for the default stream: the backend has its own");
-    stream->queue.push_back(next);
 }
 
 static void finish_all()
@@ -218,6 +219,8 @@ cudaError_t cudaMalloc(void **memory, size_t bytes)
     size_t used = bytes;
     piece p;
 
+    if (bytes > (size_t)1 << 40)
+        return fail(cudaErrorMemoryAllocation);
     for (const auto &entry : device)
         used += entry.second.bytes;
     if (limit > 0 && used > (size_t)limit)

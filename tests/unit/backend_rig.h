@@ -79,7 +79,10 @@ static inline struct watched watched_new(struct seki_backend *b, struct seki_sha
 
     shape.parts = all_parts > 0 ? all_parts : parts;
     w.memory = guarded_new(b, b->ops->tensor_bytes(b, &shape, images), 0);
-    b->ops->zero(b, w.memory.data, w.memory.bytes);
+    const struct seki_range all = {0, w.memory.bytes / sizeof(float)};
+    struct seki_error error;
+
+    assert_int_equal(b->ops->clear(b, (float *)w.memory.data, &all, 1, &error), 0);
     w.window = (struct seki_window){w.memory.data, shape, part, parts};
     w.all = (struct seki_window){w.memory.data, shape, 0, shape.parts};
     w.count = (size_t)(images * shape.parts * shape.channels * shape.height * shape.width);

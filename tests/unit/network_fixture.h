@@ -53,12 +53,15 @@ static struct {
     float kept;         /* the factor of a kept image */
 } watch;
 
-static inline int watch_loss(struct seki_backend *backend, struct seki_loss_call *call,
+static inline int watch_loss(struct seki_backend *backend, const struct seki_loss_call *call,
                              struct seki_error *error)
 {
+    struct seki_tally tally = {0};
     int status = watch.ops->loss(backend, call, error);
 
-    watch.objective += (double)call->weight * call->loss / call->images;
+    if (status == 0)
+        status = backend->ops->read(backend, &tally, call->tally, sizeof tally, error);
+    watch.objective += (double)call->weight * tally.loss / call->images;
     return status;
 }
 

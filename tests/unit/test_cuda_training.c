@@ -27,7 +27,7 @@ struct course {
     struct seki_network_config config;
     const struct seki_genotype *genotype;
     struct seki_recipe recipe;
-    double losses[STEPS], norms[STEPS];
+    double losses[STEPS];
 };
 
 static void take_step(struct course *course, struct seki_network *network,
@@ -50,8 +50,9 @@ static void take_step(struct course *course, struct seki_network *network,
                                &error) < 0)
         fail_msg("step %d: %s", step, error.message);
     course->losses[step] = result.loss / BATCH;
-    course->norms[step] =
-        seki_optimiser_step(optimiser, &course->recipe, seki_rate(&course->recipe, step));
+    assert_int_equal(seki_optimiser_step(optimiser, &course->recipe,
+                                         seki_rate(&course->recipe, step), NULL, &error),
+                     0);
     batch_free(&batch);
 }
 

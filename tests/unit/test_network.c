@@ -561,6 +561,70 @@ static void test_sizes_that_make_no_sense_are_refused(void **state)
     }
 }
 
+static void test_a_label_outside_the_classes_is_refused(void **state)
+{
+    static const int32_t wrong[] = {3, -1, INT32_MAX};
+    struct seki_genotype genotype = parse(NAS201_MIXED, SEKI_STRICT);
+    struct seki_network_config config = small_config(SEKI_NAS201, 3, 1, 8);
+    struct seki_backend *backend = watched_backend("ref");
+    struct seki_network *network = network_new(backend, &config, &genotype);
+    struct host_batch batch = batch_new(&config, 4, 3);
+    struct seki_batch_result result;
+
+    (void)state;
+    for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
+        struct seki_error error = {0};
+
+        assert_int_equal(seki_network_prepare(network, 4, SEKI_MODE_TRAIN, &error), 0);
+        batch.labels[2] = wrong[i];
+        assert_int_equal(seki_network_gradients(network, &batch.batch, 0, NULL, &result, &error),
+                         -1);
+        assert_int_equal(error.kind, SEKI_BAD_INPUT);
+        assert_string_equal(error.code, "label");
+        assert_non_null(strstr(error.message, "picture 2"));
+        assert_int_equal(
+            seki_network_evaluate(network, &batch.batch, SEKI_MODE_SCORE, NULL, &result, &error),
+            -1);
+    }
+    batch_free(&batch);
+    seki_network_close(network);
+    seki_backend_close(backend);
+}
+
+/* What was not waited for is told later, as it would have been at once. */
+static void test_results_are_collected_in_their_order(void **state)
+{
+    struct seki_genotype genotype = parse(NAS201_MIXED, SEKI_STRICT);
+    struct seki_network_config config = small_config(SEKI_NAS201, 3, 1, 8);
+    struct seki_backend *backend = watched_backend("ref");
+    struct seki_network *network = network_new(backend, &config, &genotype);
+    struct seki_batch_result expected[3];
+    struct seki_tally tallies[SEKI_MAX_PENDING];
+    struct seki_error error;
+
+    (void)state;
+    assert_int_equal(seki_network_prepare(network, 4, SEKI_MODE_TRAIN, &error), 0);
+    for (uint64_t waited = 0; waited < 2; waited++) {
+        for (uint64_t i = 0; i < 3; i++) {
+            struct host_batch batch = batch_new(&config, 4, 10 + i);
+
+            assert_int_equal(seki_network_gradients(network, &batch.batch, 0, NULL,
+                                                    waited ? NULL : &expected[i], &error),
+                             0);
+            batch_free(&batch);
+        }
+        assert_int_equal(seki_network_pending(network), waited ? 3 : 0);
+    }
+    assert_int_equal(seki_network_collect(network, tallies, &error), 0);
+    assert_int_equal(seki_network_pending(network), 0);
+    for (int i = 0; i < 3; i++) {
+        assert_true(tallies[i].loss == expected[i].loss);
+        assert_int_equal(tallies[i].correct, expected[i].correct);
+    }
+    seki_network_close(network);
+    seki_backend_close(backend);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -573,6 +637,8 @@ int main(void)
         cmocka_unit_test(test_first_values_follow_from_the_seed_and_the_name),
         cmocka_unit_test(test_the_supernet_of_darts_has_the_published_size),
         cmocka_unit_test(test_sizes_that_make_no_sense_are_refused),
+        cmocka_unit_test(test_a_label_outside_the_classes_is_refused),
+        cmocka_unit_test(test_results_are_collected_in_their_order),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

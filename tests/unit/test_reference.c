@@ -171,8 +171,11 @@ static void run_cell(struct reference *r, struct seki_network *network, const ch
     snprintf(prefix, sizeof prefix, "%s/", name);
     reference_key(r, name, key);
     reference_fill(network, key, 0, 0);
-    network->backend->ops->zero(network->backend, network->gradients,
-                                network->parameter_count * sizeof(float));
+    const struct seki_range all = {0, network->parameter_count};
+    struct seki_error error;
+
+    assert_int_equal(
+        network->backend->ops->clear(network->backend, network->gradients, &all, 1, &error), 0);
     snprintf(name, sizeof name, "cells.%d.", cell);
     struct pieces p = pieces_new(network, CELL_IMAGES, name);
     find_ends(network, &p, cell, &s0, &s1, &out);

@@ -278,7 +278,9 @@ static void run_step(struct course *c, int step, double *loss, double *norm)
     mark_touched(c);
     if (step == 0)
         compare_tensors(c, 0, &one_pass);
-    *norm = seki_optimiser_step(c->optimiser, &c->recipe, seki_rate(&c->recipe, step));
+    assert_int_equal(
+        seki_optimiser_step(c->optimiser, &c->recipe, seki_rate(&c->recipe, step), norm, &error),
+        0);
     batch_free(&batch);
 }
 

@@ -79,7 +79,7 @@ static void take_steps(struct run *run, int count)
         assert_int_equal(seki_network_select(run->network, &genotype, &error), 0);
         assert_int_equal(
             seki_network_gradients(run->network, &run->batch.batch, 0, NULL, &result, &error), 0);
-        seki_optimiser_step(run->optimiser, &run->recipe, 0.01);
+        assert_int_equal(seki_optimiser_step(run->optimiser, &run->recipe, 0.01, NULL, &error), 0);
     }
 }
 

@@ -106,7 +106,7 @@ static struct step_run step_new(bool supernet, const struct seki_recipe *recipe,
     gradients_of(run.network, &run.batch, 0, NULL);
     run.before = copy_array(run.network, PARAMETER_ARRAY, &run.count);
     run.gradients = copy_array(run.network, GRADIENT_ARRAY, &run.count);
-    run.norm = seki_optimiser_step(run.optimiser, recipe, rate);
+    assert_int_equal(seki_optimiser_step(run.optimiser, recipe, rate, &run.norm, &error), 0);
     run.after = copy_array(run.network, PARAMETER_ARRAY, &run.count);
     return run;
 }

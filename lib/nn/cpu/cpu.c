@@ -134,7 +134,7 @@ static struct seki_backend *open_with(const struct seki_backend_ops *ops, const 
         .close = cpu_close,                                                                        \
         .memory = seki_cpu_memory,                                                                 \
         .release = seki_cpu_release,                                                               \
-        .zero = seki_cpu_zero,                                                                     \
+        .clear = seki_cpu_clear,                                                                   \
         .write = seki_cpu_write,                                                                   \
         .read = seki_cpu_read,                                                                     \
         .tensor_bytes = seki_cpu_tensor_bytes,                                                     \
@@ -146,7 +146,6 @@ static struct seki_backend *open_with(const struct seki_backend_ops *ops, const 
         .forward = seki_cpu_forward,                                                               \
         .backward = seki_cpu_backward,                                                             \
         .loss = seki_cpu_loss,                                                                     \
-        .square_sum = seki_cpu_square_sum,                                                         \
         .sgd = seki_cpu_sgd,                                                                       \
     }
 

@@ -51,7 +51,8 @@ void seki_cpu_threads_leave(int before);
 
 void *seki_cpu_memory(struct seki_backend *backend, size_t bytes, struct seki_error *error);
 void seki_cpu_release(struct seki_backend *backend, void *memory);
-void seki_cpu_zero(struct seki_backend *backend, void *memory, size_t bytes);
+int seki_cpu_clear(struct seki_backend *backend, float *array, const struct seki_range *ranges,
+                   int count, struct seki_error *error);
 int seki_cpu_write(struct seki_backend *backend, void *memory, const void *host, size_t bytes,
                    struct seki_error *error);
 int seki_cpu_read(struct seki_backend *backend, void *host, const void *memory, size_t bytes,
@@ -277,10 +278,9 @@ void seki_cpu_norm_backward(const struct cpu_backend *backend, struct cpu_norm *
 
 /* ---- Outside of blocks -------------------------------------------------------------------- */
 
-int seki_cpu_loss(struct seki_backend *backend, struct seki_loss_call *call,
+int seki_cpu_loss(struct seki_backend *backend, const struct seki_loss_call *call,
                   struct seki_error *error);
-double seki_cpu_square_sum(struct seki_backend *backend, const float *values, size_t count);
-void seki_cpu_sgd(struct seki_backend *backend, float *weights, const float *gradients,
-                  float *momenta, size_t count, const struct seki_sgd *sgd);
+int seki_cpu_sgd(struct seki_backend *backend, const struct seki_sgd_call *call,
+                 struct seki_error *error);
 
 #endif

@@ -13,7 +13,7 @@
 
 #include <string.h>
 
-#include "base/base.h"
+#include "nn/nn_internal.h"
 
 /* The widest vector of any set, in floats: workspaces are sized for it. */
 #define SEKI_CPU_LANES 16

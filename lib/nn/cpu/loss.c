@@ -6,7 +6,7 @@
 
 #include <math.h>
 
-int seki_cpu_loss(struct seki_backend *backend, struct seki_loss_call *call,
+int seki_cpu_loss(struct seki_backend *backend, const struct seki_loss_call *call,
                   struct seki_error *error)
 {
     const struct cpu_view logits = seki_cpu_view(cpu_backend(backend), &call->logits, call->images);
@@ -16,10 +16,9 @@ int seki_cpu_loss(struct seki_backend *backend, struct seki_loss_call *call,
 
     if (!logits.full)
         SEKI_BUG("logits that are not in full precision");
-    if (seki_check_labels(call, error) < 0)
-        return -1;
-    call->loss = 0;
-    call->correct = 0;
+    (void)error;
+    call->tally->loss = 0;
+    call->tally->correct = 0;
     for (size_t n = 0; n < (size_t)call->images; n++) {
         const float *values = (const float *)logits.data + n * logits.stride;
         const int label = call->labels[n], best = seki_largest(values, call->classes);
@@ -28,8 +27,8 @@ int seki_cpu_loss(struct seki_backend *backend, struct seki_loss_call *call,
         for (int k = 0; k < call->classes; k++)
             sum += exp((double)values[k] - (double)values[best]);
         // cppcheck-suppress invalidFunctionArg ; the largest alone gives 1
-        call->loss += (double)values[best] + log(sum) - (double)values[label];
-        call->correct += best == label;
+        call->tally->loss += (double)values[best] + log(sum) - (double)values[label];
+        call->tally->correct += best == label;
         for (int k = 0; dlogits.data != NULL && k < call->classes; k++) {
             double softmax = exp((double)values[k] - (double)values[best]) / sum;
             ((float *)dlogits.data)[n * dlogits.stride + (size_t)k] =

@@ -102,31 +102,13 @@ void seki_cpu_release(struct seki_backend *backend, void *memory)
         SEKI_BUG("released memory that was not given out");
 }
 
-struct zero_work {
-    char *memory;
-    size_t bytes;
-};
-
-static void zero_part(const void *call, int part, int parts)
+int seki_cpu_clear(struct seki_backend *backend, float *array, const struct seki_range *ranges,
+                   int count, struct seki_error *error)
 {
-    const struct zero_work *work = call;
-    size_t lines = work->bytes / ALIGNMENT, first = cpu_first(lines, part, parts);
-    size_t end = cpu_first(lines, part + 1, parts);
-
-    memset(work->memory + first * ALIGNMENT, 0, (end - first) * ALIGNMENT);
-}
-
-void seki_cpu_zero(struct seki_backend *backend, void *memory, size_t bytes)
-{
-    struct zero_work work = {memory, bytes};
-    size_t rest = bytes % ALIGNMENT;
-
-    if (bytes < LARGE / 16) {
-        memset(memory, 0, bytes);
-        return;
-    }
-    seki_cpu_parallel(cpu_backend(backend), zero_part, &work);
-    memset((char *)memory + bytes - rest, 0, rest);
+    (void)backend;
+    (void)error;
+    seki_clear_on_host(array, ranges, count);
+    return 0;
 }
 
 int seki_cpu_write(struct seki_backend *backend, void *memory, const void *host, size_t bytes,

@@ -26,7 +26,7 @@ static void square_sum_part(const void *call, int part, int parts)
         a->kernels->square_sum(a->values + first, cpu_first(a->count, part + 1, parts) - first);
 }
 
-double seki_cpu_square_sum(struct seki_backend *backend, const float *values, size_t count)
+static double square_sum(struct seki_backend *backend, const float *values, size_t count)
 {
     double sums[MAX_PARTS], sum = 0;
     struct array_call call = {
@@ -49,18 +49,28 @@ static void sgd_part(const void *call, int part, int parts)
                     cpu_first(a->count, part + 1, parts) - first, a->sgd);
 }
 
-void seki_cpu_sgd(struct seki_backend *backend, float *weights, const float *gradients,
-                  float *momenta, size_t count, const struct seki_sgd *sgd)
+static void sgd(struct seki_backend *backend, float *weights, const float *gradients,
+                float *momenta, size_t count, const struct seki_sgd *s)
 {
     const struct array_call call = {.kernels = cpu_backend(backend)->kernels,
                                     .weights = weights,
                                     .momenta = momenta,
                                     .values = gradients,
                                     .count = count,
-                                    .sgd = sgd};
+                                    .sgd = s};
 
     if (count < SHORT)
         sgd_part(&call, 0, 1);
     else
         seki_cpu_parallel(cpu_backend(backend), sgd_part, &call);
+}
+
+int seki_cpu_sgd(struct seki_backend *backend, const struct seki_sgd_call *call,
+                 struct seki_error *error)
+{
+    static const struct seki_sgd_parts parts = {square_sum, sgd};
+
+    (void)error;
+    seki_sgd_on_host(backend, call, &parts);
+    return 0;
 }

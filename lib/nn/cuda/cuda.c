@@ -54,12 +54,7 @@ static int open_memory(struct cuda_backend *backend, struct seki_error *error)
         seki_cuda_memory(&backend->base, CUDA_COUNTERS * sizeof *backend->counters, error);
     backend->partial =
         seki_cuda_memory(&backend->base, CUDA_MAX_BLOCKS * sizeof *backend->partial, error);
-    if (backend->counters == NULL || backend->partial == NULL)
-        return -1;
-    return seki_cuda_check(
-        backend,
-        cudaHostAlloc((void **)&backend->results, sizeof *backend->results, cudaHostAllocDefault),
-        "page-locked memory", error);
+    return backend->counters != NULL && backend->partial != NULL ? 0 : -1;
 }
 
 static void cuda_close(struct seki_backend *base)
@@ -70,7 +65,6 @@ static void cuda_close(struct seki_backend *base)
         return;
     cudaFree(backend->counters);
     cudaFree(backend->partial);
-    cudaFreeHost(backend->results);
     seki_cuda_ring_close(backend);
     if (backend->stream != NULL)
         cudaStreamDestroy(backend->stream);
@@ -103,62 +97,85 @@ static struct seki_backend *cuda_open(int threads, enum seki_precision precision
 
 /* ---- Outside of blocks --------------------------------------------------------------------- */
 
-int seki_cuda_backend_loss(struct seki_backend *base, struct seki_loss_call *call,
+int seki_cuda_backend_loss(struct seki_backend *base, const struct seki_loss_call *call,
                            struct seki_error *error)
 {
     struct cuda_backend *backend = cuda_backend(base);
-    struct cuda_loss_result *result = &backend->results->loss;
     const struct cuda_loss loss = {.images = call->images,
                                    .classes = call->classes,
                                    .logits = seki_cuda_view(backend, &call->logits),
                                    .dlogits = seki_cuda_view(backend, &call->dlogits),
                                    .labels = call->labels,
                                    .weight = call->weight,
-                                   .result = result};
+                                   .loss = &call->tally->loss,
+                                   .correct = &call->tally->correct};
 
-    if (seki_cuda_check(backend, seki_cuda_loss(backend->stream, &loss), "the loss", error) < 0 ||
-        seki_cuda_wait(backend, error) < 0)
+    return seki_cuda_check(backend, seki_cuda_loss(backend->stream, &loss), "the loss", error);
+}
+
+static int count_chunks(const struct seki_range *ranges, int count)
+{
+    size_t chunks = 0;
+
+    for (int i = 0; i < count; i++)
+        chunks += (ranges[i].count + CUDA_CHUNK - 1) / CUDA_CHUNK;
+    return (int)chunks;
+}
+
+/* The ranges in chunks, in page-locked memory, which the kernels reach by themselves. */
+static int put_chunks(struct cuda_backend *backend, const struct seki_range *ranges, int count,
+                      struct cuda_chunks *out, struct seki_error *error)
+{
+    struct cuda_chunk *chunk;
+
+    out->count = count_chunks(ranges, count);
+    out->chunks = chunk =
+        seki_cuda_ring_take(backend, (size_t)out->count * sizeof *out->chunks, error);
+    if (chunk == NULL)
         return -1;
-    if (result->wrong_label >= 0)
-        return seki_fail(error, SEKI_BAD_INPUT, "label",
-                         "picture %d of the batch has a label that is no class, expected 0 to %d",
-                         result->wrong_label, call->classes - 1);
-    call->loss = result->loss;
-    call->correct = (long)result->correct;
+    for (int i = 0; i < count; i++) {
+        for (size_t done = 0; done < ranges[i].count; done += CUDA_CHUNK) {
+            const size_t left = ranges[i].count - done;
+
+            *chunk++ = (struct cuda_chunk){ranges[i].offset + done,
+                                           (unsigned)(left < CUDA_CHUNK ? left : CUDA_CHUNK)};
+        }
+    }
     return 0;
 }
 
-double seki_cuda_backend_square_sum(struct seki_backend *base, const float *values, size_t count)
+int seki_cuda_backend_clear(struct seki_backend *base, float *array,
+                            const struct seki_range *ranges, int count, struct seki_error *error)
 {
     struct cuda_backend *backend = cuda_backend(base);
-    const struct cuda_array call = {.values = values,
-                                    .count = count,
-                                    .partial = backend->partial,
-                                    .counter = backend->counters,
-                                    .sum = &backend->results->sum};
+    struct cuda_chunks chunks;
 
-    if (seki_cuda_check(backend, seki_cuda_square_sum(backend->stream, &call),
-                        "the gradient's norm", NULL) < 0 ||
-        seki_cuda_wait(backend, NULL) < 0)
-        return 0;
-    return backend->results->sum;
+    if (put_chunks(backend, ranges, count, &chunks, error) < 0)
+        return -1;
+    return seki_cuda_check(backend, seki_cuda_clear_chunks(backend->stream, &chunks, array),
+                           "clearing an array", error);
 }
 
-void seki_cuda_backend_sgd(struct seki_backend *base, float *weights, const float *gradients,
-                           float *momenta, size_t count, const struct seki_sgd *sgd)
+int seki_cuda_backend_sgd(struct seki_backend *base, const struct seki_sgd_call *call,
+                          struct seki_error *error)
 {
     struct cuda_backend *backend = cuda_backend(base);
-    const struct cuda_array call = {.values = gradients,
-                                    .count = count,
-                                    .weights = weights,
-                                    .momenta = momenta,
-                                    .rate = sgd->rate,
-                                    .momentum = sgd->momentum,
-                                    .decay = sgd->decay,
-                                    .scale = sgd->scale,
-                                    .nesterov = sgd->nesterov};
+    struct cuda_sgd sgd = {.weights = call->weights,
+                           .momenta = call->momenta,
+                           .gradients = call->gradients,
+                           .rate = call->rate,
+                           .momentum = call->momentum,
+                           .decay = call->decay,
+                           .nesterov = call->nesterov,
+                           .clip = call->clip,
+                           .partial = backend->partial,
+                           .counter = backend->counters,
+                           .norm = &call->tally->norm};
 
-    seki_cuda_check(backend, seki_cuda_sgd(backend->stream, &call), "the optimiser's step", NULL);
+    if (put_chunks(backend, call->ranges, call->count, &sgd.chunks, error) < 0)
+        return -1;
+    return seki_cuda_check(backend, seki_cuda_sgd(backend->stream, &sgd), "the optimiser's step",
+                           error);
 }
 
 const struct seki_backend_ops seki_backend_cuda = {
@@ -167,7 +184,7 @@ const struct seki_backend_ops seki_backend_cuda = {
     .close = cuda_close,
     .memory = seki_cuda_memory,
     .release = seki_cuda_release,
-    .zero = seki_cuda_zero,
+    .clear = seki_cuda_backend_clear,
     .write = seki_cuda_write,
     .read = seki_cuda_read,
     .tensor_bytes = seki_cuda_tensor_bytes,
@@ -179,7 +196,6 @@ const struct seki_backend_ops seki_backend_cuda = {
     .forward = seki_cuda_forward,
     .backward = seki_cuda_backward,
     .loss = seki_cuda_backend_loss,
-    .square_sum = seki_cuda_backend_square_sum,
     .sgd = seki_cuda_backend_sgd,
 };
 

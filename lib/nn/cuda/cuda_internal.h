@@ -7,7 +7,7 @@
  * float.
  *
  * All work goes to one stream, in order. The host waits for it only where it must tell a number:
- * read, tensor_read, loss, square_sum. A kernel's failure shows there at the latest.
+ * read, tensor_read. A kernel's failure shows there at the latest.
  */
 #ifndef SEKI_CUDA_INTERNAL_H
 #define SEKI_CUDA_INTERNAL_H
@@ -27,12 +27,6 @@ struct cuda_ring {
     cudaEvent_t passed[CUDA_SECTIONS];
 };
 
-/* Page-locked, written by the device. */
-struct cuda_results {
-    struct cuda_loss_result loss;
-    double sum;
-};
-
 struct cuda_backend {
     struct seki_backend base;
     enum cuda_type type;
@@ -40,7 +34,6 @@ struct cuda_backend {
     struct cuda_ring ring;
     unsigned *counters; /* CUDA_COUNTERS; 0 between kernels */
     double *partial;    /* CUDA_MAX_BLOCKS */
-    struct cuda_results *results;
     cudaError_t failed; /* of a call that could not say so; told by the next that can */
 };
 
@@ -65,7 +58,6 @@ void *seki_cuda_ring_take(struct cuda_backend *backend, size_t bytes, struct sek
 
 void *seki_cuda_memory(struct seki_backend *backend, size_t bytes, struct seki_error *error);
 void seki_cuda_release(struct seki_backend *backend, void *memory);
-void seki_cuda_zero(struct seki_backend *backend, void *memory, size_t bytes);
 int seki_cuda_write(struct seki_backend *backend, void *memory, const void *host, size_t bytes,
                     struct seki_error *error);
 int seki_cuda_read(struct seki_backend *backend, void *host, const void *memory, size_t bytes,
@@ -200,11 +192,11 @@ cudaError_t seki_cuda_find_means(const struct seki_block *block, const struct cu
 
 /* ---- Outside of blocks --------------------------------------------------------------------- */
 
-int seki_cuda_backend_loss(struct seki_backend *backend, struct seki_loss_call *call,
+int seki_cuda_backend_loss(struct seki_backend *backend, const struct seki_loss_call *call,
                            struct seki_error *error);
-double seki_cuda_backend_square_sum(struct seki_backend *backend, const float *values,
-                                    size_t count);
-void seki_cuda_backend_sgd(struct seki_backend *backend, float *weights, const float *gradients,
-                           float *momenta, size_t count, const struct seki_sgd *sgd);
+int seki_cuda_backend_clear(struct seki_backend *backend, float *array,
+                            const struct seki_range *ranges, int count, struct seki_error *error);
+int seki_cuda_backend_sgd(struct seki_backend *backend, const struct seki_sgd_call *call,
+                          struct seki_error *error);
 
 #endif

@@ -243,32 +243,43 @@ cudaError_t seki_cuda_head(cudaStream_t stream, enum cuda_type type, const struc
 cudaError_t seki_cuda_head_backward(cudaStream_t stream, enum cuda_type type,
                                     const struct cuda_head *call);
 
-struct cuda_loss_result {
-    double loss;
-    long long correct;
-    int wrong_label; /* the first image whose label is no class, or -1 */
-};
 struct cuda_loss {
     int images, classes;
     struct cuda_view logits, dlogits;
     const int32_t *labels;
     float weight;
-    struct cuda_loss_result *result;
+    double *loss; /* out */
+    int64_t *correct;
 };
 cudaError_t seki_cuda_loss(cudaStream_t stream, const struct cuda_loss *call);
 
-struct cuda_array {
-    const float *values;
-    size_t count;
+/* Ranges of arrays, cut into equal chunks: a block has chunks blockIdx.x, blockIdx.x + gridDim.x, …
+ */
+struct cuda_chunk {
+    unsigned long long first; /* element */
+    unsigned count;
+};
+enum { CUDA_CHUNK = 2048 };
+struct cuda_chunks {
+    const struct cuda_chunk *chunks;
+    int count;
+};
+
+struct cuda_sgd {
+    struct cuda_chunks chunks;
+    float *weights, *momenta;
+    const float *gradients;
+    float rate, momentum, decay;
+    bool nesterov;
+    double clip;
     double *partial; /* CUDA_MAX_BLOCKS */
     unsigned *counter;
-    double *sum;              /* out: of squares */
-    float *weights, *momenta; /* and the step's */
-    float rate, momentum, decay, scale;
-    bool nesterov;
+    double *norm; /* out; the step reads it */
 };
-cudaError_t seki_cuda_square_sum(cudaStream_t stream, const struct cuda_array *call);
-cudaError_t seki_cuda_sgd(cudaStream_t stream, const struct cuda_array *call);
+/* The norm, then the step. */
+cudaError_t seki_cuda_sgd(cudaStream_t stream, const struct cuda_sgd *call);
+cudaError_t seki_cuda_clear_chunks(cudaStream_t stream, const struct cuda_chunks *chunks,
+                                   float *array);
 
 /* ---- Tensors in and out -------------------------------------------------------------------- */
 

@@ -8,7 +8,7 @@
 
 struct loss_shared {
     double loss[THREADS];
-    int correct[THREADS], wrong[THREADS];
+    int correct[THREADS];
 };
 
 /* Of equals the first; NaN above all. */
@@ -28,11 +28,6 @@ static __device__ inline void image_loss(const cuda_loss &call, int image, loss_
     const int label = call.labels[image], best = largest(values, call.classes);
     double sum = 0.0;
 
-    if (label < 0 || label >= call.classes) {
-        if (sums->wrong[threadIdx.x] < 0)
-            sums->wrong[threadIdx.x] = image;
-        return;
-    }
     for (int k = 0; k < call.classes; k++)
         sum += exp((double)values[k] - (double)values[best]);
     sums->loss[threadIdx.x] += (double)values[best] + log(sum) - (double)values[label];
@@ -52,21 +47,20 @@ __global__ void __launch_bounds__(THREADS) loss(const cuda_loss call)
 
     sums->loss[threadIdx.x] = 0.0;
     sums->correct[threadIdx.x] = 0;
-    sums->wrong[threadIdx.x] = -1;
     for (int image = (int)threadIdx.x; image < call.images; image += THREADS)
         image_loss(call, image, sums);
     __syncthreads();
     if (threadIdx.x != 0)
         return;
-    cuda_loss_result result = {0.0, 0, -1};
+    double sum = 0.0;
+    long long correct = 0;
 
     for (int t = 0; t < THREADS; t++) {
-        result.loss += sums->loss[t];
-        result.correct += sums->correct[t];
-        if (sums->wrong[t] >= 0 && (result.wrong_label < 0 || sums->wrong[t] < result.wrong_label))
-            result.wrong_label = sums->wrong[t];
+        sum += sums->loss[t];
+        correct += sums->correct[t];
     }
-    *call.result = result;
+    *call.loss = sum;
+    *call.correct = correct;
 }
 
 cudaError_t seki_cuda_loss(cudaStream_t stream, const struct cuda_loss *call)
@@ -81,14 +75,20 @@ struct sum_shared {
     unsigned ended;
 };
 
-__global__ void __launch_bounds__(THREADS) square_sum(const cuda_array call)
+__global__ void __launch_bounds__(THREADS) gradient_norm(const cuda_sgd call)
 {
     sum_shared *shared = shared_memory<sum_shared>();
     double sum = 0.0;
 
-    for (size_t i = (size_t)blockIdx.x * THREADS + threadIdx.x; i < call.count;
-         i += (size_t)gridDim.x * THREADS)
-        sum += (double)call.values[i] * (double)call.values[i];
+    for (int i = (int)blockIdx.x; i < call.chunks.count; i += (int)gridDim.x) {
+        const cuda_chunk chunk = call.chunks.chunks[i];
+
+        for (unsigned j = threadIdx.x; j < chunk.count; j += THREADS) {
+            const double g = call.gradients[chunk.first + j];
+
+            sum += g * g;
+        }
+    }
     shared->sums[threadIdx.x] = sum;
     for (int step = THREADS / 2; step > 0; step /= 2) {
         __syncthreads();
@@ -97,36 +97,68 @@ __global__ void __launch_bounds__(THREADS) square_sum(const cuda_array call)
     }
     if (threadIdx.x == 0)
         call.partial[blockIdx.x] = shared->sums[0];
-    if (!last_block(call.counter, gridDim.x, &shared->ended) || threadIdx.x != 0)
+    if (!last_block(call.counter, gridDim.x, &shared->ended))
         return;
-    sum = 0.0;
-    for (unsigned b = 0; b < gridDim.x; b++)
-        sum += call.partial[b];
-    *call.sum = sum;
+    sum = sum_blocks(1, (int)gridDim.x, shared->sums, [=](int i, int) { return call.partial[i]; });
+    if (threadIdx.x == 0)
+        *call.norm = sqrt(sum);
 }
 
-__global__ void __launch_bounds__(THREADS) sgd(const cuda_array call)
+__global__ void __launch_bounds__(THREADS) sgd(const cuda_sgd call)
 {
-    for (size_t i = (size_t)blockIdx.x * THREADS + threadIdx.x; i < call.count;
-         i += (size_t)gridDim.x * THREADS) {
-        const float gradient = call.scale * call.values[i] + call.decay * call.weights[i];
-        const float momentum = call.momentum * call.momenta[i] + gradient;
-        const float step = call.nesterov ? gradient + call.momentum * momentum : momentum;
+    /* The 1e-6 is clip_grad_norm_'s. */
+    const double norm = *call.norm + 1e-6;
+    const float scale = call.clip > 0.0 && norm > call.clip ? (float)(call.clip / norm) : 1.0f;
 
-        call.momenta[i] = momentum;
-        call.weights[i] -= call.rate * step;
+    for (int i = (int)blockIdx.x; i < call.chunks.count; i += (int)gridDim.x) {
+        const cuda_chunk chunk = call.chunks.chunks[i];
+
+        for (unsigned j = threadIdx.x; j < chunk.count; j += THREADS) {
+            const size_t at = chunk.first + j;
+            const float gradient = scale * call.gradients[at] + call.decay * call.weights[at];
+            const float momentum = call.momentum * call.momenta[at] + gradient;
+            const float step = call.nesterov ? gradient + call.momentum * momentum : momentum;
+
+            call.momenta[at] = momentum;
+            call.weights[at] -= call.rate * step;
+        }
     }
 }
 
-cudaError_t seki_cuda_square_sum(cudaStream_t stream, const struct cuda_array *call)
+struct clear_chunks_call {
+    cuda_chunks chunks;
+    float *array;
+};
+
+__global__ void __launch_bounds__(THREADS) clear_chunks(const clear_chunks_call call)
 {
-    return launch(stream, square_sum, dim3((unsigned)blocks_for((long long)call->count, 1024)),
-                  sizeof(sum_shared), *call);
+    for (int i = (int)blockIdx.x; i < call.chunks.count; i += (int)gridDim.x) {
+        const cuda_chunk chunk = call.chunks.chunks[i];
+
+        for (unsigned j = threadIdx.x; j < chunk.count; j += THREADS)
+            call.array[chunk.first + j] = 0.0f;
+    }
 }
 
-cudaError_t seki_cuda_sgd(cudaStream_t stream, const struct cuda_array *call)
+static dim3 blocks_of(const cuda_chunks &chunks)
 {
-    return launch(stream, sgd, dim3((unsigned)blocks_for((long long)call->count, 512)), 0, *call);
+    return dim3((unsigned)blocks_for(chunks.count, 1));
+}
+
+cudaError_t seki_cuda_sgd(cudaStream_t stream, const struct cuda_sgd *call)
+{
+    const dim3 blocks = blocks_of(call->chunks);
+    const cudaError_t status = launch(stream, gradient_norm, blocks, sizeof(sum_shared), *call);
+
+    return status == cudaSuccess ? launch(stream, sgd, blocks, 0, *call) : status;
+}
+
+cudaError_t seki_cuda_clear_chunks(cudaStream_t stream, const struct cuda_chunks *chunks,
+                                   float *array)
+{
+    const clear_chunks_call call = {*chunks, array};
+
+    return launch(stream, clear_chunks, blocks_of(*chunks), 0, call);
 }
 
 /* ---- Tensors in and out -------------------------------------------------------------------- */

@@ -123,15 +123,6 @@ void seki_cuda_release(struct seki_backend *base, void *memory)
         backend->failed = status;
 }
 
-void seki_cuda_zero(struct seki_backend *base, void *memory, size_t bytes)
-{
-    struct cuda_backend *backend = cuda_backend(base);
-    cudaError_t status = cudaMemsetAsync(memory, 0, bytes, backend->stream);
-
-    if (backend->failed == cudaSuccess)
-        backend->failed = status;
-}
-
 int seki_cuda_write(struct seki_backend *base, void *memory, const void *host, size_t bytes,
                     struct seki_error *error)
 {

@@ -15,22 +15,21 @@ static double log_sum_exp(const float *values, int count)
     return top + log(sum);
 }
 
-int seki_ref_loss(struct seki_backend *backend, struct seki_loss_call *call,
+int seki_ref_loss(struct seki_backend *backend, const struct seki_loss_call *call,
                   struct seki_error *error)
 {
     struct ref_tensor logits = seki_ref_from_window(&call->logits, call->images);
 
     (void)backend;
-    if (seki_check_labels(call, error) < 0)
-        return -1;
-    call->loss = 0.0;
-    call->correct = 0;
+    (void)error;
+    call->tally->loss = 0.0;
+    call->tally->correct = 0;
     for (int n = 0; n < call->images; n++) {
         const float *values = ref_plane(&logits, n, 0);
         double normaliser = log_sum_exp(values, call->classes);
 
-        call->loss += normaliser - values[call->labels[n]];
-        call->correct += seki_largest(values, call->classes) == call->labels[n];
+        call->tally->loss += normaliser - values[call->labels[n]];
+        call->tally->correct += seki_largest(values, call->classes) == call->labels[n];
         if (call->dlogits.data == NULL)
             continue;
         struct ref_tensor dlogits = seki_ref_from_window(&call->dlogits, call->images);

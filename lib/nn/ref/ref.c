@@ -57,10 +57,13 @@ static void ref_release(struct seki_backend *backend, void *memory)
     free(memory);
 }
 
-static void ref_zero(struct seki_backend *backend, void *memory, size_t bytes)
+static int ref_clear(struct seki_backend *backend, float *array, const struct seki_range *ranges,
+                     int count, struct seki_error *error)
 {
     (void)backend;
-    memset(memory, 0, bytes);
+    (void)error;
+    seki_clear_on_host(array, ranges, count);
+    return 0;
 }
 
 static int ref_write(struct seki_backend *backend, void *memory, const void *host, size_t bytes,
@@ -232,7 +235,7 @@ const struct seki_backend_ops seki_backend_ref = {
     .close = ref_close,
     .memory = ref_memory,
     .release = ref_release,
-    .zero = ref_zero,
+    .clear = ref_clear,
     .write = ref_write,
     .read = ref_read,
     .tensor_bytes = ref_tensor_bytes,
@@ -244,6 +247,5 @@ const struct seki_backend_ops seki_backend_ref = {
     .forward = ref_forward,
     .backward = ref_backward,
     .loss = seki_ref_loss,
-    .square_sum = seki_ref_square_sum,
     .sgd = seki_ref_sgd,
 };

@@ -171,10 +171,9 @@ void seki_ref_give_gradient(const struct seki_block_call *call, const struct ref
 
 /* ---- Outside of blocks -------------------------------------------------------------------- */
 
-int seki_ref_loss(struct seki_backend *backend, struct seki_loss_call *call,
+int seki_ref_loss(struct seki_backend *backend, const struct seki_loss_call *call,
                   struct seki_error *error);
-double seki_ref_square_sum(struct seki_backend *backend, const float *values, size_t count);
-void seki_ref_sgd(struct seki_backend *backend, float *weights, const float *gradients,
-                  float *momenta, size_t count, const struct seki_sgd *sgd);
+int seki_ref_sgd(struct seki_backend *backend, const struct seki_sgd_call *call,
+                 struct seki_error *error);
 
 #endif

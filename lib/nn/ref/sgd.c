@@ -3,7 +3,7 @@
  */
 #include "nn/ref/ref_internal.h"
 
-double seki_ref_square_sum(struct seki_backend *backend, const float *values, size_t count)
+static double square_sum(struct seki_backend *backend, const float *values, size_t count)
 {
     double sum = 0.0;
 
@@ -13,16 +13,26 @@ double seki_ref_square_sum(struct seki_backend *backend, const float *values, si
     return sum;
 }
 
-void seki_ref_sgd(struct seki_backend *backend, float *weights, const float *gradients,
-                  float *momenta, size_t count, const struct seki_sgd *sgd)
+static void sgd(struct seki_backend *backend, float *weights, const float *gradients,
+                float *momenta, size_t count, const struct seki_sgd *s)
 {
     (void)backend;
     for (size_t i = 0; i < count; i++) {
-        float gradient = sgd->scale * gradients[i] + sgd->decay * weights[i];
+        float gradient = s->scale * gradients[i] + s->decay * weights[i];
 
-        momenta[i] = sgd->momentum * momenta[i] + gradient;
-        float step = sgd->nesterov ? gradient + sgd->momentum * momenta[i] : momenta[i];
+        momenta[i] = s->momentum * momenta[i] + gradient;
+        float step = s->nesterov ? gradient + s->momentum * momenta[i] : momenta[i];
 
-        weights[i] -= sgd->rate * step;
+        weights[i] -= s->rate * step;
     }
+}
+
+int seki_ref_sgd(struct seki_backend *backend, const struct seki_sgd_call *call,
+                 struct seki_error *error)
+{
+    static const struct seki_sgd_parts parts = {square_sum, sgd};
+
+    (void)error;
+    seki_sgd_on_host(backend, call, &parts);
+    return 0;
 }
