@@ -56,7 +56,8 @@ static int network_run(void *state, int item, struct seki_error *error)
 {
     struct network_work *work = state;
     const struct bench_options *o = work->options;
-    struct seki_batch batch = {(int)o->batch, work->pictures, work->labels};
+    struct seki_batch batch = {
+        .images = (int)o->batch, .pictures = work->pictures, .labels = work->labels};
     struct seki_batch_result result;
     if (o->supernet && seki_network_select(work->network, &work->genotypes[item], error) < 0)
         return -1;

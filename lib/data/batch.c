@@ -12,11 +12,11 @@ struct tables {
     float value[SEKI_MAX_CHANNELS][256];
 };
 
-static void fill_tables(const struct seki_normalisation *normalisation, struct tables *tables)
+void seki_normalisation_values(const struct seki_normalisation *normalisation, float *values)
 {
     for (int c = 0; c < normalisation->channels; c++)
         for (int byte = 0; byte < 256; byte++)
-            tables->value[c][byte] =
+            values[c * 256 + byte] =
                 ((float)byte / 255.0F - normalisation->mean[c]) / normalisation->deviation[c];
 }
 
@@ -82,7 +82,7 @@ void seki_batch_fill(const struct seki_dataset *dataset, enum seki_split split,
     struct tables tables;
     if (normalisation->channels != channels || channels > SEKI_MAX_CHANNELS)
         SEKI_BUG("normalisation of another number of channels than the pictures have");
-    fill_tables(normalisation, &tables);
+    seki_normalisation_values(normalisation, tables.value[0]);
     for (int i = 0; i < count; i++) {
         struct seki_augmentation_plan plan = {0};
         int label;

@@ -57,6 +57,9 @@ struct seki_normalisation {
 void seki_normalisation_measure(const struct seki_dataset *dataset, long first, long count,
                                 struct seki_normalisation *normalisation);
 
+/* What every byte becomes: values[channels][256]. */
+void seki_normalisation_values(const struct seki_normalisation *normalisation, float *values);
+
 /* ---- Augmentation, batches ---- */
 
 /*
@@ -71,6 +74,19 @@ struct seki_augmentation {
     bool flip;
     int cutout; /* 16; pixels, 0 .. 1024 */
 };
+
+/* What is done to one picture, in pixels. Crop: (y, x) shows input (y + shift_y, x + shift_x);
+ * zeros: rows cut_top .. cut_bottom-1 in columns cut_left .. cut_right-1. */
+struct seki_augmentation_plan {
+    int shift_y, shift_x;
+    bool flip; /* mirrored left to right after the crop */
+    int cut_top, cut_bottom, cut_left, cut_right;
+};
+
+/* What follows from (seed, epoch, index) for a picture of height x width. */
+void seki_augmentation_draw(const struct seki_augmentation *augmentation, int height, int width,
+                            uint64_t seed, uint64_t epoch, uint32_t index,
+                            struct seki_augmentation_plan *plan);
 
 /*
  * Fills images[count][C][H][W] and labels[count] with the pictures that `indices` names, from a

@@ -138,17 +138,4 @@ int seki_cifar_read_archive(struct seki_source *source, struct seki_pictures spl
 
 /* ---- Augmentation (augment.c) ---- */
 
-/* What is done to one picture, in pixels. Crop: (y, x) shows input (y + shift_y, x + shift_x);
- * zeros: rows cut_top .. cut_bottom-1 in columns cut_left .. cut_right-1. */
-struct seki_augmentation_plan {
-    int shift_y, shift_x;
-    bool flip; /* mirrored left to right after the crop */
-    int cut_top, cut_bottom, cut_left, cut_right;
-};
-
-/* What follows from (seed, epoch, index) for a picture of height x width. */
-void seki_augmentation_draw(const struct seki_augmentation *augmentation, int height, int width,
-                            uint64_t seed, uint64_t epoch, uint32_t index,
-                            struct seki_augmentation_plan *plan);
-
 #endif

@@ -101,7 +101,12 @@ static int put_batch(struct seki_network *network, const struct seki_batch *batc
         return -1;
     struct seki_backend *backend = network->backend;
     struct seki_window pictures = window(network, 0, false, 0, 1);
-    if (backend->ops->tensor_write(backend, &pictures, batch->images, batch->pictures, error) < 0)
+    const struct seki_pictures_call held = {batch->images, pictures, batch->bytes, batch->values,
+                                            batch->crops};
+    int status = batch->crops ? backend->ops->pictures(backend, &held, error)
+                              : backend->ops->tensor_write(backend, &pictures, batch->images,
+                                                           batch->pictures, error);
+    if (status < 0)
         return -1;
     return backend->ops->write(backend, network->labels, batch->labels,
                                (size_t)batch->images * sizeof *batch->labels, error);

@@ -66,6 +66,10 @@ struct seki_batch {
     int images;
     const float *pictures; /* images x C x H x W, normalised, on the host */
     const int32_t *labels; /* images */
+    /* or, where the backend makes its batches by itself (ops->pictures), in its memory: */
+    const uint8_t *bytes;
+    const float *values;
+    const struct seki_crop *crops;
 };
 
 /* Drop path (Larsson et al. 2017), as DARTS has it: the output of every edge but an identity is,

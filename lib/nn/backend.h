@@ -165,6 +165,27 @@ struct seki_block_call {
 
 struct seki_block; /* a block that a backend has prepared */
 
+/* ---- Pictures ----------------------------------------------------------------------------- */
+
+/* How a picture of a batch comes from picture number `picture`: pixel (y, x) shows its pixel
+ * (y + shift_y, x + shift_x), or with flip (y + shift_y, W - 1 - x + shift_x), black outside of it;
+ * rows cut_top .. cut_bottom-1 of columns cut_left .. cut_right-1 are 0. */
+struct seki_crop {
+    uint32_t picture;
+    int shift_y, shift_x;
+    bool flip;
+    int cut_top, cut_bottom, cut_left, cut_right;
+};
+
+/* A batch made by a backend that holds the pictures: planes of bytes, (count, C, H, W). */
+struct seki_pictures_call {
+    int images;
+    struct seki_window x; /* (1, C, H, W) */
+    const uint8_t *bytes;
+    const float *values;           /* what a byte becomes, (C, 256) */
+    const struct seki_crop *crops; /* the host's, images */
+};
+
 /* ---- Loss, optimiser ---------------------------------------------------------------------- */
 
 /* What a step came to. It lies in the backend's memory, so that nobody need wait for it. */
@@ -261,6 +282,10 @@ struct seki_backend_ops {
                         const float *host, struct seki_error *error);
     int (*tensor_read)(struct seki_backend *backend, float *host, const struct seki_window *window,
                        int images, struct seki_error *error);
+
+    /* NULL in a backend to whom pictures come no faster as bytes: they are written as floats. */
+    int (*pictures)(struct seki_backend *backend, const struct seki_pictures_call *call,
+                    struct seki_error *error);
 
     /* A block of that spec; NULL where the backend cannot ("backend" in *error says why). */
     struct seki_block *(*block_open)(struct seki_backend *backend,

@@ -25,7 +25,7 @@ static int next_batch(struct seki_trainer *trainer, uint64_t number, struct seki
         SEKI_BUG("a step after the last");
     if (status < 0)
         return -1;
-    *batch = (struct seki_batch){memory->images, memory->pictures, memory->labels};
+    *batch = seki_batch_memory_batch(memory, &trainer->held);
     return 0;
 }
 

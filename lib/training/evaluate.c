@@ -3,26 +3,28 @@
 
 #include <stdlib.h>
 
-int seki_batches_open(struct batches *batches, struct seki_error *error)
+int seki_batches_open(struct batches *batches, struct seki_backend *backend,
+                      struct seki_error *error)
 {
-    const struct seki_dataset *dataset = batches->dataset;
-    size_t picture = (size_t)seki_dataset_channels(dataset) * (size_t)seki_dataset_height(dataset) *
-                     (size_t)seki_dataset_width(dataset);
-    size_t batch = (size_t)batches->batch;
-    batches->indices = seki_allocate(batch, sizeof *batches->indices, error);
-    batches->pictures = seki_allocate(batch, picture * sizeof *batches->pictures, error);
-    batches->labels = seki_allocate(batch, sizeof *batches->labels, error);
-    return batches->indices && batches->pictures && batches->labels ? 0 : -1;
+    if (!batches->held) {
+        batches->held = &batches->own;
+        if (seki_held_open(&batches->own, backend, batches->dataset, batches->split, batches->first,
+                           batches->count, batches->normalisation, error) < 0)
+            return -1;
+    }
+    batches->indices = seki_allocate((size_t)batches->batch, sizeof *batches->indices, error);
+    if (!batches->indices)
+        return -1;
+    return seki_batch_memory_open(&batches->memory, batches->batch,
+                                  seki_held_picture(batches->held, batches->dataset), error);
 }
 
 void seki_batches_close(struct batches *batches)
 {
     free(batches->indices);
-    free(batches->pictures);
-    free(batches->labels);
     batches->indices = NULL;
-    batches->pictures = NULL;
-    batches->labels = NULL;
+    seki_batch_memory_close(&batches->memory);
+    seki_held_close(&batches->own);
 }
 
 /* Where the evaluation of a run of batches stands. */
@@ -47,9 +49,9 @@ static bool fill_next(struct batches *batches, struct progress *at, struct seki_
     int images = (int)(batches->count / at->whole + (at->next < batches->count % at->whole));
     for (int i = 0; i < images; i++)
         batches->indices[i] = (uint32_t)(batches->first + at->done + i);
-    seki_batch_fill(batches->dataset, batches->split, batches->indices, images,
-                    batches->normalisation, NULL, 0, 0, batches->pictures, batches->labels);
-    *batch = (struct seki_batch){images, batches->pictures, batches->labels};
+    seki_batch_memory_fill(&batches->memory, batches->held, batches->dataset, batches->split,
+                           batches->indices, images, batches->normalisation, NULL, 0, 0);
+    *batch = seki_batch_memory_batch(&batches->memory, batches->held);
     at->next++;
     at->done += images;
     return true;

@@ -70,15 +70,11 @@ struct seki_prefetch *seki_prefetch_open(int images, size_t picture, seki_prefet
     prefetch->context = context;
     pthread_mutex_init(&prefetch->lock, NULL);
     pthread_cond_init(&prefetch->changed, NULL);
-    for (int i = 0; i < PLACES; i++) {
-        struct batch_memory *place = &prefetch->places[i];
-        place->pictures = seki_allocate((size_t)images, picture * sizeof *place->pictures, error);
-        place->labels = seki_allocate((size_t)images, sizeof *place->labels, error);
-        if (!place->pictures || !place->labels) {
+    for (int i = 0; i < PLACES; i++)
+        if (seki_batch_memory_open(&prefetch->places[i], images, picture, error) < 0) {
             seki_prefetch_close(prefetch);
             return NULL;
         }
-    }
     return prefetch;
 }
 
@@ -162,9 +158,7 @@ void seki_prefetch_close(struct seki_prefetch *prefetch)
     seki_prefetch_stop(prefetch);
     pthread_cond_destroy(&prefetch->changed);
     pthread_mutex_destroy(&prefetch->lock);
-    for (int i = 0; i < PLACES; i++) {
-        free(prefetch->places[i].pictures);
-        free(prefetch->places[i].labels);
-    }
+    for (int i = 0; i < PLACES; i++)
+        seki_batch_memory_close(&prefetch->places[i]);
     free(prefetch);
 }

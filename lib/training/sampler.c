@@ -49,9 +49,9 @@ int seki_sampler_fill(void *context, long number, struct batch_memory *batch,
         return 0;
     if (epoch != sampler->shuffled)
         shuffle(sampler, epoch);
-    batch->images = seki_sampler_images(sampler, step);
-    seki_batch_fill(sampler->dataset, SEKI_TRAIN_SPLIT, sampler->order + step * sampler->batch,
-                    batch->images, sampler->normalisation, sampler->augmentation, sampler->seed,
-                    (uint64_t)epoch, batch->pictures, batch->labels);
+    seki_batch_memory_fill(batch, sampler->held, sampler->dataset, SEKI_TRAIN_SPLIT,
+                           sampler->order + step * sampler->batch,
+                           seki_sampler_images(sampler, step), sampler->normalisation,
+                           sampler->augmentation, sampler->seed, (uint64_t)epoch);
     return 1;
 }

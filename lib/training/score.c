@@ -75,7 +75,7 @@ static int open_scorer(struct seki_scorer *scorer, struct seki_backend *backend,
         validation_half(checkpoint, dataset, images, &scorer->batches, error) < 0)
         return -1;
     scorer->batches.normalisation = &scorer->normalisation;
-    if (seki_batches_open(&scorer->batches, error) < 0)
+    if (seki_batches_open(&scorer->batches, backend, error) < 0)
         return -1;
     scorer->network = seki_network_open(backend, &config, NULL, error);
     if (!scorer->network || seki_checkpoint_load(checkpoint, scorer->network, error) < 0)
@@ -114,8 +114,8 @@ void seki_scorer_close(struct seki_scorer *scorer)
 {
     if (!scorer)
         return;
-    seki_network_close(scorer->network);
     seki_batches_close(&scorer->batches);
+    seki_network_close(scorer->network);
     free(scorer);
 }
 
@@ -136,7 +136,7 @@ static int score_network(struct seki_network *network, struct seki_dataset *data
                               .batch = SCORE_BATCH};
     if (batches.batch > batches.count)
         batches.batch = (int)batches.count;
-    int status = seki_batches_open(&batches, error);
+    int status = seki_batches_open(&batches, seki_network_backend(network), error);
     if (status == 0)
         status = seki_network_prepare(network, batches.batch, SEKI_MODE_INFER, error);
     if (status == 0)

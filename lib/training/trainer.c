@@ -29,6 +29,7 @@ static int divide_pictures(struct seki_trainer *trainer, struct seki_error *erro
     trainer->sampler = (struct sampler){.dataset = trainer->dataset,
                                         .normalisation = &trainer->normalisation,
                                         .augmentation = &settings->recipe.augmentation,
+                                        .held = &trainer->held,
                                         .seed = settings->seed,
                                         .count = trained,
                                         .epochs = settings->recipe.epochs,
@@ -36,6 +37,7 @@ static int divide_pictures(struct seki_trainer *trainer, struct seki_error *erro
     trainer->valid = (struct batches){.dataset = trainer->dataset,
                                       .split = SEKI_TRAIN_SPLIT,
                                       .normalisation = &trainer->normalisation,
+                                      .held = &trainer->held,
                                       .first = trained,
                                       .count = all - trained,
                                       .batch = SCORE_BATCH};
@@ -48,18 +50,20 @@ static int divide_pictures(struct seki_trainer *trainer, struct seki_error *erro
     return 0;
 }
 
-static int open_memory(struct seki_trainer *trainer, struct seki_error *error)
+static int open_memory(struct seki_trainer *trainer, struct seki_backend *backend,
+                       struct seki_error *error)
 {
     const struct seki_dataset *dataset = trainer->dataset;
-    size_t picture = (size_t)seki_dataset_channels(dataset) * (size_t)seki_dataset_height(dataset) *
-                     (size_t)seki_dataset_width(dataset);
-    if (seki_sampler_open(&trainer->sampler, error) < 0)
+    if (seki_held_open(&trainer->held, backend, dataset, SEKI_TRAIN_SPLIT, 0,
+                       trainer->settings.images, &trainer->normalisation, error) < 0 ||
+        seki_sampler_open(&trainer->sampler, error) < 0)
         return -1;
-    trainer->prefetch = seki_prefetch_open(trainer->sampler.batch, picture, seki_sampler_fill,
-                                           &trainer->sampler, error);
+    trainer->prefetch =
+        seki_prefetch_open(trainer->sampler.batch, seki_held_picture(&trainer->held, dataset),
+                           seki_sampler_fill, &trainer->sampler, error);
     if (!trainer->prefetch)
         return -1;
-    return trainer->settings.supernet ? seki_batches_open(&trainer->valid, error) : 0;
+    return trainer->settings.supernet ? seki_batches_open(&trainer->valid, backend, error) : 0;
 }
 
 static int open_network(struct seki_trainer *trainer, struct seki_backend *backend,
@@ -104,12 +108,17 @@ struct seki_trainer *seki_trainer_open(struct seki_backend *backend, struct seki
         return NULL;
     trainer->settings = *settings;
     trainer->dataset = dataset;
-    if (divide_pictures(trainer, error) < 0 || open_memory(trainer, error) < 0 ||
-        open_network(trainer, backend, error) < 0) {
+    int status = divide_pictures(trainer, error);
+    if (status == 0) {
+        seki_normalisation_measure(dataset, 0, trainer->sampler.count, &trainer->normalisation);
+        status = open_memory(trainer, backend, error);
+    }
+    if (status == 0)
+        status = open_network(trainer, backend, error);
+    if (status < 0) {
         seki_trainer_close(trainer);
         return NULL;
     }
-    seki_normalisation_measure(dataset, 0, trainer->sampler.count, &trainer->normalisation);
     return trainer;
 }
 
@@ -122,6 +131,7 @@ void seki_trainer_close(struct seki_trainer *trainer)
     seki_optimiser_close(trainer->optimiser);
     seki_network_close(trainer->network);
     seki_batches_close(&trainer->valid);
+    seki_held_close(&trainer->held);
     free(trainer->copies.data);
     free(trainer);
 }
@@ -173,7 +183,7 @@ int seki_trainer_test(struct seki_trainer *trainer, double *accuracy, double *lo
                            .count = count,
                            .batch = count < SCORE_BATCH ? (int)count : SCORE_BATCH};
     struct seki_score score = {0};
-    int status = seki_batches_open(&test, error);
+    int status = seki_batches_open(&test, seki_network_backend(trainer->network), error);
     if (status == 0)
         status = seki_network_prepare(trainer->network, test.batch, SEKI_MODE_INFER, error);
     if (status == 0)

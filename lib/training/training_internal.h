@@ -78,6 +78,45 @@ int seki_checkpoint_gather(const struct seki_checkpoint *checkpoint, const char 
                            const struct seki_network *network, float *parameters, float *statistics,
                            struct seki_error *error);
 
+/* ---- held.c: pictures that a backend holds ------------------------------------------------ */
+
+/* Pictures first .. first+count-1 of a split as bytes, in the memory of a backend that makes its
+ * batches of them by itself; in that of others nothing is kept. */
+struct held {
+    struct seki_backend *backend;
+    long first, count;
+    uint8_t *bytes; /* NULL: batches are floats of the host's */
+    float *values;
+};
+int seki_held_open(struct held *held, struct seki_backend *backend,
+                   const struct seki_dataset *dataset, enum seki_split split, long first,
+                   long count, const struct seki_normalisation *normalisation,
+                   struct seki_error *error);
+void seki_held_close(struct held *held);
+/* Floats that the host needs for a picture: none of one that is held. */
+size_t seki_held_picture(const struct held *held, const struct seki_dataset *dataset);
+
+/* What a batch is made of, on the host: crops of pictures that are held, or floats. */
+struct batch_memory {
+    int images;
+    float *pictures;
+    struct seki_crop *crops;
+    int32_t *labels;
+};
+/* For `images` pictures of so many floats; 0: crops. */
+int seki_batch_memory_open(struct batch_memory *memory, int images, size_t picture,
+                           struct seki_error *error);
+void seki_batch_memory_close(struct batch_memory *memory);
+/* The pictures that `indices` names; see seki_batch_fill. */
+void seki_batch_memory_fill(struct batch_memory *memory, const struct held *held,
+                            const struct seki_dataset *dataset, enum seki_split split,
+                            const uint32_t *indices, int images,
+                            const struct seki_normalisation *normalisation,
+                            const struct seki_augmentation *augmentation, uint64_t seed,
+                            uint64_t epoch);
+struct seki_batch seki_batch_memory_batch(const struct batch_memory *memory,
+                                          const struct held *held);
+
 /* ---- evaluate.c --------------------------------------------------------------------------- */
 
 /* Pictures first .. first+count-1 of a split, in batches; the host memory for one batch. */
@@ -85,13 +124,16 @@ struct batches {
     const struct seki_dataset *dataset;
     enum seki_split split;
     const struct seki_normalisation *normalisation;
+    const struct held *held; /* NULL before it is opened: its own */
+    struct held own;
     long first, count;
     int batch;
     uint32_t *indices;
-    float *pictures;
-    int32_t *labels;
+    struct batch_memory memory;
 };
-int seki_batches_open(struct batches *batches, struct seki_error *error);
+/* It must not move afterwards where it holds its own pictures. */
+int seki_batches_open(struct batches *batches, struct seki_backend *backend,
+                      struct seki_error *error);
 void seki_batches_close(struct batches *batches);
 /* Accuracy and mean loss over all of them of each genotype, batch by batch; see seki_network_score.
  * At most SEKI_SCORED_TOGETHER. */
@@ -104,17 +146,12 @@ int seki_batches_evaluate(struct batches *batches, struct seki_network *network,
 
 /* ---- prefetch.c: batches made ready by a thread of their own ------------------------------ */
 
-struct batch_memory {
-    int images;
-    float *pictures;
-    int32_t *labels;
-};
 /* Fills the memory with batch `number`: 1; 0: there is none of that number; -1 with *error. Runs in
  * the thread, in the order of the numbers. */
 typedef int (*seki_prefetch_fill)(void *context, long number, struct batch_memory *batch,
                                   struct seki_error *error);
 struct seki_prefetch;
-/* Memory for two batches of so many images, `picture` floats each. */
+/* Memory for two batches of so many images; see seki_batch_memory_open. */
 struct seki_prefetch *seki_prefetch_open(int images, size_t picture, seki_prefetch_fill fill,
                                          void *context, struct seki_error *error);
 /* Starts the thread, with that batch; one that runs is stopped before. */
@@ -135,6 +172,7 @@ struct sampler {
     const struct seki_dataset *dataset;
     const struct seki_normalisation *normalisation;
     const struct seki_augmentation *augmentation;
+    const struct held *held;
     uint64_t seed;
     long count, epochs;
     int batch;
@@ -171,6 +209,7 @@ struct seki_trainer {
     struct seki_network *network;
     struct seki_optimiser *optimiser;
     struct seki_normalisation normalisation;
+    struct held held;
     struct sampler sampler; /* the prefetch thread's while it runs */
     struct seki_prefetch *prefetch;
     struct batches valid;

@@ -124,7 +124,8 @@ static inline struct host_batch batch_new(const struct seki_network_config *conf
         made.pictures[i] = (float)seki_random_normal(&random);
     for (int i = 0; i < images; i++)
         made.labels[i] = i % config->classes;
-    made.batch = (struct seki_batch){images, made.pictures, made.labels};
+    made.batch =
+        (struct seki_batch){.images = images, .pictures = made.pictures, .labels = made.labels};
     return made;
 }
 

@@ -190,6 +190,7 @@ const struct seki_backend_ops seki_backend_cuda = {
     .tensor_bytes = seki_cuda_tensor_bytes,
     .tensor_write = seki_cuda_tensor_write,
     .tensor_read = seki_cuda_tensor_read,
+    .pictures = seki_cuda_backend_pictures,
     .block_open = seki_cuda_block_open,
     .block_close = seki_cuda_block_close,
     .block_prepare = seki_cuda_block_prepare,

@@ -72,6 +72,9 @@ int seki_cuda_tensor_write(struct seki_backend *backend, const struct seki_windo
 int seki_cuda_tensor_read(struct seki_backend *backend, float *host,
                           const struct seki_window *window, int images, struct seki_error *error);
 
+int seki_cuda_backend_pictures(struct seki_backend *backend, const struct seki_pictures_call *call,
+                               struct seki_error *error);
+
 size_t seki_cuda_element(const struct cuda_backend *backend); /* bytes */
 struct cuda_view seki_cuda_view(const struct cuda_backend *backend,
                                 const struct seki_window *window);

@@ -281,6 +281,23 @@ cudaError_t seki_cuda_sgd(cudaStream_t stream, const struct cuda_sgd *call);
 cudaError_t seki_cuda_clear_chunks(cudaStream_t stream, const struct cuda_chunks *chunks,
                                    float *array);
 
+/* ---- Pictures ------------------------------------------------------------------------------ */
+
+struct cuda_crop {
+    unsigned picture;
+    int shift_y, shift_x, flip;
+    int cut_top, cut_bottom, cut_left, cut_right;
+};
+struct cuda_pictures {
+    int images, channels, height, width;
+    const uint8_t *bytes;
+    const float *values; /* channels x 256 */
+    const struct cuda_crop *crops;
+    struct cuda_view x;
+};
+cudaError_t seki_cuda_pictures(cudaStream_t stream, enum cuda_type type,
+                               const struct cuda_pictures *call);
+
 /* ---- Tensors in and out -------------------------------------------------------------------- */
 
 /* Between (images, channels, pixels) floats and a tensor. */

@@ -160,36 +160,3 @@ cudaError_t seki_cuda_clear_chunks(cudaStream_t stream, const struct cuda_chunks
 
     return launch(stream, clear_chunks, blocks_of(*chunks), 0, call);
 }
-
-/* ---- Tensors in and out -------------------------------------------------------------------- */
-
-template <typename T, bool OUT>
-__global__ void __launch_bounds__(THREADS) layout(const cuda_layout call)
-{
-    const long long i = (long long)blockIdx.x * THREADS + threadIdx.x;
-    const long long plane = i / call.pixels, pixel = i % call.pixels;
-    const long long image = plane / call.channels;
-    const int channel = (int)(plane % call.channels);
-
-    if (image >= call.images)
-        return;
-    T *at = element<T>(call.view, image * call.pixels + pixel, channel);
-
-    if (OUT)
-        call.plain[i] = to_float(*at);
-    else
-        put(call.plain[i], at);
-}
-
-cudaError_t seki_cuda_layout(cudaStream_t stream, enum cuda_type type,
-                             const struct cuda_layout *call)
-{
-    const long long count = (long long)call->images * call->pixels * call->channels;
-    const dim3 grid((unsigned)((count + THREADS - 1) / THREADS));
-
-    if (type == CUDA_BF16 && !call->full)
-        return call->out ? launch(stream, layout<bf16, true>, grid, 0, *call)
-                         : launch(stream, layout<bf16, false>, grid, 0, *call);
-    return call->out ? launch(stream, layout<float, true>, grid, 0, *call)
-                     : launch(stream, layout<float, false>, grid, 0, *call);
-}

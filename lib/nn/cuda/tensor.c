@@ -95,3 +95,31 @@ int seki_cuda_tensor_read(struct seki_backend *backend, float *host,
 {
     return copy_tensor(cuda_backend(backend), window, images, NULL, host, error);
 }
+
+int seki_cuda_backend_pictures(struct seki_backend *base, const struct seki_pictures_call *call,
+                               struct seki_error *error)
+{
+    struct cuda_backend *backend = cuda_backend(base);
+    struct cuda_crop *crops =
+        seki_cuda_ring_take(backend, (size_t)call->images * sizeof *crops, error);
+
+    if (crops == NULL)
+        return -1;
+    for (int i = 0; i < call->images; i++) {
+        const struct seki_crop *c = &call->crops[i];
+
+        crops[i] = (struct cuda_crop){c->picture, c->shift_y,    c->shift_x,  c->flip,
+                                      c->cut_top, c->cut_bottom, c->cut_left, c->cut_right};
+    }
+    const struct cuda_pictures pictures = {.images = call->images,
+                                           .channels = call->x.shape.channels,
+                                           .height = call->x.shape.height,
+                                           .width = call->x.shape.width,
+                                           .bytes = call->bytes,
+                                           .values = call->values,
+                                           .crops = crops,
+                                           .x = seki_cuda_view(backend, &call->x)};
+
+    return seki_cuda_check(backend, seki_cuda_pictures(backend->stream, backend->type, &pictures),
+                           "the batch's pictures", error);
+}
