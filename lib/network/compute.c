@@ -3,11 +3,26 @@
 
 #include <string.h>
 
+/* What is held is the same for all lanes; of the rest each has its own. */
+static char *address(const struct seki_network *network, size_t offset)
+{
+    const size_t held = network->program.held_bytes;
+    if (network->lane == 0 || offset < held)
+        return network->arena + offset;
+    return network->lane_memory[network->lane] + (offset - held);
+}
+
+static char *scratch(const struct seki_network *network)
+{
+    const struct program *program = &network->program;
+    return network->lane == 0 ? network->scratch : address(network, program->arena_bytes);
+}
+
 static struct seki_window window(const struct seki_network *network, int tensor, bool gradient,
                                  int part, int parts)
 {
     const struct tensor *t = &network->program.tensors[tensor];
-    return (struct seki_window){network->arena + (gradient ? t->gradient_offset : t->offset),
+    return (struct seki_window){address(network, gradient ? t->gradient_offset : t->offset),
                                 t->shape, part, parts};
 }
 
@@ -22,8 +37,8 @@ static struct seki_block_call block_call(const struct seki_network *network,
         .add_y = step->add_y,
         .parameters = network->parameters + module->parameters,
         .statistics = network->statistics + module->statistics,
-        .saved = network->arena + step->saved_offset,
-        .scratch = network->scratch,
+        .saved = address(network, step->saved_offset),
+        .scratch = scratch(network),
     };
     if (step->x >= 0)
         call.x = window(network, step->x, false, step->x_part, step->x_parts);
@@ -38,9 +53,8 @@ static const float *keep_row(const struct seki_network *network, const struct st
     return network->keep + (size_t)step->keep * (size_t)network->program.images;
 }
 
-/* Steps first..end-1. */
-static int run_forward(struct seki_network *network, int first, int end, bool dropping,
-                       struct seki_error *error)
+int seki_compute_forward(struct seki_network *network, int first, int end, bool dropping,
+                         struct seki_error *error)
 {
     const struct program *program = &network->program;
     for (int i = first; i < end; i++) {
@@ -55,7 +69,7 @@ static int run_forward(struct seki_network *network, int first, int end, bool dr
     return 0;
 }
 
-static int run_backward(struct seki_network *network, bool dropping, struct seki_error *error)
+int seki_compute_backward(struct seki_network *network, bool dropping, struct seki_error *error)
 {
     const struct program *program = &network->program;
     for (int i = program->step_count - 1; i >= 0; i--) {
@@ -88,8 +102,8 @@ static int check_labels(const struct seki_network *network, const struct seki_ba
 }
 
 /* The pictures become tensor 0, the labels go to the backend. */
-static int put_batch(struct seki_network *network, const struct seki_batch *batch,
-                     enum seki_mode mode, struct seki_error *error)
+int seki_compute_batch(struct seki_network *network, const struct seki_batch *batch,
+                       enum seki_mode mode, struct seki_error *error)
 {
     if (!network->selected)
         SEKI_BUG("no genotype is selected");
@@ -126,8 +140,8 @@ static int put_masks(struct seki_network *network, const struct seki_drop_path *
                                         count * sizeof(float), error);
 }
 
-static int take_loss(struct seki_network *network, int tensor, float weight, bool gradient,
-                     int tally, struct seki_error *error)
+int seki_compute_loss(struct seki_network *network, int tensor, float weight, bool gradient,
+                      int tally, struct seki_error *error)
 {
     struct seki_loss_call loss = {.images = network->program.images,
                                   .classes = network->config.classes,
@@ -166,13 +180,15 @@ int seki_network_collect(struct seki_network *network, struct seki_tally *tallie
     return count > 0 ? read_tallies(network, 0, count, tallies, error) : 0;
 }
 
-static int read_result(struct seki_network *network, int tally, struct seki_batch_result *result,
-                       struct seki_error *error)
+int seki_compute_results(struct seki_network *network, int first, int count,
+                         struct seki_batch_result *results, struct seki_error *error)
 {
-    struct seki_tally read;
-    if (read_tallies(network, tally, 1, &read, error) < 0)
+    struct seki_tally tallies[TALLIES];
+    if (read_tallies(network, first, count, tallies, error) < 0)
         return -1;
-    *result = (struct seki_batch_result){.loss = read.loss, .correct = (long)read.correct};
+    for (int i = 0; i < count; i++)
+        results[i] = (struct seki_batch_result){.loss = tallies[i].loss,
+                                                .correct = (long)tallies[i].correct};
     return 0;
 }
 
@@ -182,7 +198,7 @@ int seki_network_gradients(struct seki_network *network, const struct seki_batch
 {
     struct seki_backend *backend = network->backend;
     bool dropping = drop_path && drop_path->probability > 0;
-    if (put_batch(network, batch, SEKI_MODE_TRAIN, error) < 0)
+    if (seki_compute_batch(network, batch, SEKI_MODE_TRAIN, error) < 0)
         return -1;
     if (dropping && put_masks(network, drop_path, error) < 0)
         return -1;
@@ -191,76 +207,29 @@ int seki_network_gradients(struct seki_network *network, const struct seki_batch
     network->tally = result ? TALLY_NOW : network->pending++;
     if (backend->ops->clear(backend, network->gradients, network->active, network->active_count,
                             error) < 0 ||
-        run_forward(network, 0, network->program.step_count, dropping, error) < 0)
+        seki_run_pass(network, PASS_FORWARD, dropping, error) < 0)
         return -1;
     if (network->program.auxiliary_logits >= 0 &&
-        take_loss(network, network->program.auxiliary_logits, (float)auxiliary_weight, true,
-                  TALLY_AUXILIARY, error) < 0)
+        seki_compute_loss(network, network->program.auxiliary_logits, (float)auxiliary_weight, true,
+                          TALLY_AUXILIARY, error) < 0)
         return -1;
-    if (take_loss(network, network->program.logits, 1, true, network->tally, error) < 0 ||
-        run_backward(network, dropping, error) < 0)
+    if (seki_compute_loss(network, network->program.logits, 1, true, network->tally, error) < 0 ||
+        seki_run_pass(network, PASS_BACKWARD, dropping, error) < 0)
         return -1;
-    return result ? read_result(network, network->tally, result, error) : 0;
-}
-
-/* The steps from `first` on, and the loss. */
-static int run_rest(struct seki_network *network, int first, int tally, struct seki_error *error)
-{
-    if (run_forward(network, first, network->program.step_count, false, error) < 0)
-        return -1;
-    return take_loss(network, network->program.logits, 1, false, tally, error);
+    return result ? seki_compute_results(network, network->tally, 1, result, error) : 0;
 }
 
 int seki_network_evaluate(struct seki_network *network, const struct seki_batch *batch,
                           enum seki_mode mode, float *logits, struct seki_batch_result *result,
                           struct seki_error *error)
 {
-    if (put_batch(network, batch, mode, error) < 0 || run_rest(network, 0, TALLY_NOW, error) < 0 ||
-        read_result(network, TALLY_NOW, result, error) < 0)
+    if (seki_compute_batch(network, batch, mode, error) < 0 ||
+        seki_run_pass(network, PASS_FORWARD, false, error) < 0 ||
+        seki_compute_loss(network, network->program.logits, 1, false, TALLY_NOW, error) < 0 ||
+        seki_compute_results(network, TALLY_NOW, 1, result, error) < 0)
         return -1;
     if (!logits)
         return 0;
     struct seki_window all = window(network, network->program.logits, false, 0, 1);
     return network->backend->ops->tensor_read(network->backend, logits, &all, batch->images, error);
-}
-
-/* The program of the genotype; where the arena had to grow for it, what was in it is lost. */
-static int choose(struct seki_network *network, const struct seki_genotype *genotype, int images,
-                  bool *lost, struct seki_error *error)
-{
-    size_t before = network->arena_bytes;
-    if (seki_network_select(network, genotype, error) < 0 ||
-        seki_schedule(network, images, SEKI_MODE_SCORE, error) < 0 ||
-        seki_reserve_program(network, error) < 0)
-        return -1;
-    *lost = network->arena_bytes != before;
-    return 0;
-}
-
-int seki_network_score(struct seki_network *network, const struct seki_batch *batch,
-                       const struct seki_genotype *genotypes, int count,
-                       struct seki_batch_result *results, struct seki_error *error)
-{
-    double common = 0;
-    for (int i = 0; i < count; i++) {
-        bool lost;
-        double began = seki_clock();
-        if (choose(network, &genotypes[i], batch->images, &lost, error) < 0)
-            return -1;
-        if (i == 0 || lost) {
-            if (put_batch(network, batch, SEKI_MODE_SCORE, error) < 0 ||
-                run_forward(network, 0, network->program.common_count, false, error) < 0)
-                return -1;
-            double now = seki_clock();
-            common += now - began;
-            began = now;
-        }
-        if (run_rest(network, network->program.common_count, TALLY_NOW, error) < 0 ||
-            read_result(network, TALLY_NOW, &results[i], error) < 0)
-            return -1;
-        results[i].seconds = seki_clock() - began;
-    }
-    for (int i = 0; i < count; i++)
-        results[i].seconds += common / count;
-    return 0;
 }

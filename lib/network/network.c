@@ -146,8 +146,11 @@ void seki_network_close(struct seki_network *network)
         void *memories[] = {network->parameters, network->gradients, network->statistics,
                             network->arena,      network->scratch,   network->labels,
                             network->keep,       network->tallies};
+        seki_forget_recordings(network);
         for (size_t i = 0; i < sizeof memories / sizeof *memories; i++)
             ops->release(network->backend, memories[i]);
+        for (int lane = 1; lane < SEKI_MAX_LANES; lane++)
+            ops->release(network->backend, network->lane_memory[lane]);
     }
     free(network->keep_host);
     free(network->modules);
@@ -210,6 +213,7 @@ static int reserve_batch(struct seki_network *network, int images, struct seki_e
     struct seki_backend *backend = network->backend;
     const struct seki_backend_ops *ops = backend->ops;
     int rows = network->supernet ? 1 : network->program.step_count;
+    seki_forget_recordings(network);
     ops->release(backend, network->labels);
     ops->release(backend, network->keep);
     free(network->keep_host);

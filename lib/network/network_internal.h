@@ -85,6 +85,7 @@ struct program {
     enum seki_mode mode;
     int keep_count;
     size_t arena_bytes, scratch_bytes;
+    size_t held_bytes; /* at the arena's beginning: what the common steps leave */
 };
 
 int seki_program_tensor(struct program *program, struct seki_shape shape);
@@ -109,7 +110,24 @@ size_t seki_plan_memory(struct plan_item *items, int count, int *order);
 
 /* Of gradients that wait to be collected, of the call at work, of an auxiliary head, which is told
  * to no one. */
-enum { TALLY_NOW = SEKI_MAX_PENDING, TALLY_AUXILIARY, TALLIES };
+enum {
+    TALLY_NOW = SEKI_MAX_PENDING,
+    TALLY_AUXILIARY,
+    TALLY_LANES, /* of candidates that are scored beside each other */
+    TALLIES = TALLY_LANES + 16,
+};
+
+/* ---- Recordings: what a final network's passes have told the backend ----------------------- */
+
+enum pass { PASS_FORWARD, PASS_BACKWARD };
+enum { MOST_RECORDINGS = 12 }; /* sizes of a batch x modes x drop path or not x passes */
+struct recording {
+    struct seki_recording *calls; /* NULL: free */
+    enum pass pass;
+    int images;
+    enum seki_mode mode;
+    bool dropping;
+};
 
 /* ---- Networks ----------------------------------------------------------------------------- */
 
@@ -136,6 +154,11 @@ struct seki_network {
     size_t arena_bytes;
     char *scratch;
     size_t scratch_bytes;
+    int lane;                          /* at work */
+    char *lane_memory[SEKI_MAX_LANES]; /* of lanes 1 on: arena without what is held, scratch */
+    size_t lane_bytes[SEKI_MAX_LANES];
+    struct recording recordings[MOST_RECORDINGS];
+    int next_recording;
     int32_t *labels;            /* backend memory, max_images */
     struct seki_tally *tallies; /* backend memory, TALLIES */
     int pending, tally;         /* the first so many are to be collected; the last one's place */
@@ -190,6 +213,25 @@ int seki_schedule(struct seki_network *network, int images, enum seki_mode mode,
                   struct seki_error *error);
 /* Memory for the program as it is scheduled; in a supernet that is prepared there is enough. */
 int seki_reserve_program(struct seki_network *network, struct seki_error *error);
+
+/* compute.c */
+int seki_compute_batch(struct seki_network *network, const struct seki_batch *batch,
+                       enum seki_mode mode, struct seki_error *error);
+/* Steps first..end-1. */
+int seki_compute_forward(struct seki_network *network, int first, int end, bool dropping,
+                         struct seki_error *error);
+int seki_compute_backward(struct seki_network *network, bool dropping, struct seki_error *error);
+int seki_compute_loss(struct seki_network *network, int tensor, float weight, bool gradient,
+                      int tally, struct seki_error *error);
+/* Tallies first..first+count-1, once they are there. */
+int seki_compute_results(struct seki_network *network, int first, int count,
+                         struct seki_batch_result *results, struct seki_error *error);
+
+/* recording.c: a pass, told once where the backend can keep it. */
+int seki_run_pass(struct seki_network *network, enum pass pass, bool dropping,
+                  struct seki_error *error);
+/* To be called before memory moves that a pass uses. */
+void seki_forget_recordings(struct seki_network *network);
 
 /* Makes *memory, of the backend, at least `bytes` large. What was in it is lost. */
 int seki_reserve(struct seki_network *network, char **memory, size_t *have, size_t bytes,

@@ -168,6 +168,7 @@ static size_t lay_out(struct seki_network *network)
         items[count++] = (struct plan_item){step->live ? round_up(step->saved_bytes) : 0, 0, i,
                                             step->backward ? 2 * n - i : i};
     }
+    program->held_bytes = held;
     size_t total = seki_plan_memory(items, count, network->order);
     count = 0;
     for (int t = 0; t < program->tensor_count; t++) {
@@ -188,6 +189,7 @@ int seki_reserve(struct seki_network *network, char **memory, size_t *have, size
     if (bytes <= *have)
         return 0;
     const struct seki_backend_ops *ops = network->backend->ops;
+    seki_forget_recordings(network);
     ops->release(network->backend, *memory);
     *have = 0;
     *memory = ops->memory(network->backend, bytes, error);

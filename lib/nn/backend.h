@@ -249,6 +249,8 @@ struct seki_backend {
     /* the backend's own members follow */
 };
 
+struct seki_recording; /* calls that a backend keeps */
+
 /* Every function may be called from one thread at a time. Byte counts and pointers are of the
  * backend's memory, unless `host` is in the name; every address that `memory` gives is 64-byte
  * aligned.
@@ -304,7 +306,26 @@ struct seki_backend_ops {
                 struct seki_error *error);
     int (*sgd)(struct seki_backend *backend, const struct seki_sgd_call *call,
                struct seki_error *error);
+
+    /* Work beside other work; all three NULL: not here. After `fork` calls go to the lane that was
+     * chosen last, 0 at first: each lane begins after all that came before the fork, and is in no
+     * order with the others. `join` ends that: what follows comes after all lanes. In between,
+     * forward and loss alone may be called. */
+    int (*fork)(struct seki_backend *backend, int lanes, struct seki_error *error);
+    void (*lane)(struct seki_backend *backend, int lane);
+    int (*join)(struct seki_backend *backend, struct seki_error *error);
+
+    /* Work that comes again with the same arguments; all four NULL: not here. From `record` to
+     * `recorded` calls are kept and not done; forward and backward alone may be called. `replay`
+     * does them. NULL from `recorded`: a call could not be kept. */
+    int (*record)(struct seki_backend *backend, struct seki_error *error);
+    struct seki_recording *(*recorded)(struct seki_backend *backend, struct seki_error *error);
+    int (*replay)(struct seki_backend *backend, struct seki_recording *recording,
+                  struct seki_error *error);
+    void (*forget)(struct seki_recording *recording);
 };
+
+#define SEKI_MAX_LANES 4
 
 /* name: "auto" (cuda where there is a GPU that it can use, else cpu), "cuda", "cpu", "ref";
  * "cpu-base", "cpu-v3", "cpu-v4": cpu held to the instructions of x86-64-v3 or v4, or to those that

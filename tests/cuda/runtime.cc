@@ -82,8 +82,17 @@ struct work {
     unsigned long number;      /* its recording */
 };
 
+struct CUgraph_st {
+    std::vector<work> works;
+};
+
+struct CUgraphExec_st {
+    std::vector<work> works;
+};
+
 struct CUstream_st {
     std::deque<work> queue;
+    cudaGraph_t capture; /* where work goes instead */
 };
 
 static std::vector<cudaStream_t> streams;
@@ -128,7 +137,9 @@ static void run_until(const std::function<bool()> &done)
 
 static void put(cudaStream_t stream, const work &next)
 {
-    if (stream != nullptr)
+    if (stream != nullptr && stream->capture != nullptr)
+        stream->capture->works.push_back(next);
+    else if (stream != nullptr)
         stream->queue.push_back(next);
     else
         grid_mistake("work for the default stream: the backend has its own");
@@ -213,12 +224,15 @@ cudaError_t cudaDeviceGetAttribute(int *value, enum cudaDeviceAttr attribute, in
     return cudaSuccess;
 }
 
+static void not_in_capture(const char *what);
+
 cudaError_t cudaMalloc(void **memory, size_t bytes)
 {
     const long limit = from_environment("STAND_IN_MEMORY", 0);
     size_t used = bytes;
     piece p;
 
+    not_in_capture("cudaMalloc");
     if (bytes > (size_t)1 << 40)
         return fail(cudaErrorMemoryAllocation);
     for (const auto &entry : device)
@@ -295,7 +309,7 @@ cudaError_t cudaMemcpyAsync(void *to, const void *from, size_t bytes, enum cudaM
 
 cudaError_t cudaStreamCreateWithFlags(cudaStream_t *stream, unsigned)
 {
-    *stream = new CUstream_st;
+    *stream = new CUstream_st();
     streams.push_back(*stream);
     return cudaSuccess;
 }
@@ -308,8 +322,17 @@ cudaError_t cudaStreamDestroy(cudaStream_t stream)
     return cudaSuccess;
 }
 
+/* What may not be done while a stream records. */
+static void not_in_capture(const char *what)
+{
+    for (cudaStream_t stream : streams)
+        if (stream->capture != nullptr)
+            grid_mistake("%s while a stream is recorded", what);
+}
+
 cudaError_t cudaStreamSynchronize(cudaStream_t stream)
 {
+    not_in_capture("waiting for a stream");
     run_until([=]() { return stream->queue.empty(); });
     return cudaSuccess;
 }
@@ -341,8 +364,56 @@ cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned
 
 cudaError_t cudaEventSynchronize(cudaEvent_t event)
 {
+    not_in_capture("waiting for an event");
     const unsigned long number = event->recorded;
 
     run_until([=]() { return event->passed >= number; });
+    return cudaSuccess;
+}
+
+cudaError_t cudaStreamBeginCapture(cudaStream_t stream, enum cudaStreamCaptureMode)
+{
+    not_in_capture("recording");
+    stream->capture = new CUgraph_st;
+    return cudaSuccess;
+}
+
+cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t *graph)
+{
+    if (stream->capture == nullptr)
+        return fail(cudaErrorInvalidValue);
+    *graph = stream->capture;
+    stream->capture = nullptr;
+    return cudaSuccess;
+}
+
+cudaError_t cudaGraphInstantiate(cudaGraphExec_t *executable, cudaGraph_t graph, unsigned long long)
+{
+    *executable = new CUgraphExec_st{graph->works};
+    return cudaSuccess;
+}
+
+cudaError_t cudaGraphDestroy(cudaGraph_t graph)
+{
+    delete graph;
+    return cudaSuccess;
+}
+
+cudaError_t cudaGraphUpload(cudaGraphExec_t, cudaStream_t)
+{
+    return cudaSuccess;
+}
+
+cudaError_t cudaGraphLaunch(cudaGraphExec_t executable, cudaStream_t stream)
+{
+    for (const work &next : executable->works)
+        put(stream, next);
+    return cudaSuccess;
+}
+
+cudaError_t cudaGraphExecDestroy(cudaGraphExec_t executable)
+{
+    finish_all(); /* no work of it may be left */
+    delete executable;
     return cudaSuccess;
 }

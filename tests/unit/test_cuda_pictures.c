@@ -53,8 +53,7 @@ static void compare_batch(struct seki_backend *gpu, const struct held *held,
                     epoch, b->expected, labels);
     assert_memory_equal(memory.labels, labels, sizeof labels);
     const struct seki_window window = {b->tensor, b->shape, 0, 1};
-    const struct seki_pictures_call call = {COUNT, window, held->bytes, held->values,
-                                            memory.crops};
+    const struct seki_pictures_call call = {COUNT, window, held->bytes, held->values, memory.crops};
 
     assert_int_equal(gpu->ops->pictures(gpu, &call, &error), 0);
     seki_batch_memory_close(&memory); /* a call that is to come has its own copy */

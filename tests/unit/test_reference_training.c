@@ -166,8 +166,8 @@ static struct host_batch course_batch(const struct course *c, int step, const ch
     start = reference_stream(c->key, name);
     for (int i = 0; i < c->images; i++)
         made.labels[i] = (int32_t)(reference_bits(start, (size_t)i) % (uint64_t)config->classes);
-    made.batch = (struct seki_batch){
-        .images = c->images, .pictures = made.pictures, .labels = made.labels};
+    made.batch =
+        (struct seki_batch){.images = c->images, .pictures = made.pictures, .labels = made.labels};
     return made;
 }
 

@@ -46,15 +46,11 @@ static int check_device(struct seki_error *error)
 
 static int open_memory(struct cuda_backend *backend, struct seki_error *error)
 {
-    if (seki_cuda_check(backend, cudaStreamCreateWithFlags(&backend->stream, cudaStreamNonBlocking),
-                        "a stream", error) < 0 ||
-        seki_cuda_ring_open(backend, error) < 0)
+    if (seki_cuda_lanes_open(backend, error) < 0 || seki_cuda_ring_open(backend, error) < 0)
         return -1;
-    backend->counters =
-        seki_cuda_memory(&backend->base, CUDA_COUNTERS * sizeof *backend->counters, error);
     backend->partial =
         seki_cuda_memory(&backend->base, CUDA_MAX_BLOCKS * sizeof *backend->partial, error);
-    return backend->counters != NULL && backend->partial != NULL ? 0 : -1;
+    return backend->partial != NULL ? 0 : -1;
 }
 
 static void cuda_close(struct seki_backend *base)
@@ -63,11 +59,9 @@ static void cuda_close(struct seki_backend *base)
 
     if (backend == NULL)
         return;
-    cudaFree(backend->counters);
     cudaFree(backend->partial);
     seki_cuda_ring_close(backend);
-    if (backend->stream != NULL)
-        cudaStreamDestroy(backend->stream);
+    seki_cuda_lanes_close(backend);
     free(backend);
 }
 
@@ -198,6 +192,13 @@ const struct seki_backend_ops seki_backend_cuda = {
     .backward = seki_cuda_backward,
     .loss = seki_cuda_backend_loss,
     .sgd = seki_cuda_backend_sgd,
+    .fork = seki_cuda_fork,
+    .lane = seki_cuda_lane,
+    .join = seki_cuda_join,
+    .record = seki_cuda_record,
+    .recorded = seki_cuda_recorded,
+    .replay = seki_cuda_replay,
+    .forget = seki_cuda_forget,
 };
 
 __attribute__((visibility("default"))) extern const struct seki_module seki_module;

@@ -6,8 +6,9 @@
  * output and a 1x1 convolution reads all slices as one matrix. Elements are float or bf16, logits
  * float.
  *
- * All work goes to one stream, in order. The host waits for it only where it must tell a number:
- * read, tensor_read. A kernel's failure shows there at the latest.
+ * All work goes to one stream, in order, but for that of lanes (lanes.c). The host waits for it
+ * only where it must tell a number: read, tensor_read. A kernel's failure shows there at the
+ * latest.
  */
 #ifndef SEKI_CUDA_INTERNAL_H
 #define SEKI_CUDA_INTERNAL_H
@@ -27,12 +28,22 @@ struct cuda_ring {
     cudaEvent_t passed[CUDA_SECTIONS];
 };
 
+/* A row of work, and its counters (CUDA_COUNTERS), which are 0 between kernels. */
+struct cuda_lane {
+    cudaStream_t stream;
+    unsigned *counters;
+    cudaEvent_t reached;
+};
+
 struct cuda_backend {
     struct seki_backend base;
     enum cuda_type type;
+    struct cuda_lane lanes[SEKI_MAX_LANES];
+    int forked; /* lanes at work beside lane 0 */
+    /* Of the lane that is chosen. */
     cudaStream_t stream;
+    unsigned *counters;
     struct cuda_ring ring;
-    unsigned *counters; /* CUDA_COUNTERS; 0 between kernels */
     double *partial;    /* CUDA_MAX_BLOCKS */
     cudaError_t failed; /* of a call that could not say so; told by the next that can */
 };
@@ -47,6 +58,19 @@ int seki_cuda_check(struct cuda_backend *backend, cudaError_t status, const char
                     struct seki_error *error);
 /* Waits for all work. */
 int seki_cuda_wait(struct cuda_backend *backend, struct seki_error *error);
+
+/* ---- lanes.c: streams beside each other, and graphs of kernels ----------------------------- */
+
+int seki_cuda_lanes_open(struct cuda_backend *backend, struct seki_error *error);
+void seki_cuda_lanes_close(struct cuda_backend *backend);
+int seki_cuda_fork(struct seki_backend *backend, int lanes, struct seki_error *error);
+void seki_cuda_lane(struct seki_backend *backend, int lane);
+int seki_cuda_join(struct seki_backend *backend, struct seki_error *error);
+int seki_cuda_record(struct seki_backend *backend, struct seki_error *error);
+struct seki_recording *seki_cuda_recorded(struct seki_backend *backend, struct seki_error *error);
+int seki_cuda_replay(struct seki_backend *backend, struct seki_recording *recording,
+                     struct seki_error *error);
+void seki_cuda_forget(struct seki_recording *recording);
 
 /* ---- memory.c ------------------------------------------------------------------------------ */
 
