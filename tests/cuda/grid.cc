@@ -12,7 +12,7 @@
 #include <sys/mman.h>
 #include <vector>
 
-#if defined(__SANITIZE_ADDRESS__)
+#if defined(STAND_IN_SANITIZED)
 #include <sanitizer/common_interface_defs.h>
 #endif
 
@@ -119,20 +119,20 @@ enum { SAVED = 20 };
 
 static void to_scheduler(fibre *self)
 {
-#if defined(__SANITIZE_ADDRESS__)
+#if defined(STAND_IN_SANITIZED)
     void *fake;
 
     __sanitizer_start_switch_fiber(&fake, block.scheduler_stack, block.scheduler_size);
 #endif
     grid_switch(&self->stack_pointer, block.scheduler);
-#if defined(__SANITIZE_ADDRESS__)
+#if defined(STAND_IN_SANITIZED)
     __sanitizer_finish_switch_fiber(fake, &block.scheduler_stack, &block.scheduler_size);
 #endif
 }
 
 static void to_fibre(fibre *next)
 {
-#if defined(__SANITIZE_ADDRESS__)
+#if defined(STAND_IN_SANITIZED)
     void *fake;
 
     __sanitizer_start_switch_fiber(&fake, next->stack, STACK);
@@ -140,7 +140,7 @@ static void to_fibre(fibre *next)
     block.current = next;
     threadIdx = next->thread;
     grid_switch(&block.scheduler, next->stack_pointer);
-#if defined(__SANITIZE_ADDRESS__)
+#if defined(STAND_IN_SANITIZED)
     __sanitizer_finish_switch_fiber(fake, nullptr, nullptr);
 #endif
 }
@@ -148,7 +148,7 @@ static void to_fibre(fibre *next)
 /* A fibre is a thread of one block after the other. */
 static void fibre_main()
 {
-#if defined(__SANITIZE_ADDRESS__)
+#if defined(STAND_IN_SANITIZED)
     __sanitizer_finish_switch_fiber(nullptr, &block.scheduler_stack, &block.scheduler_size);
 #endif
     for (;;) {

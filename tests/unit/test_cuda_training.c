@@ -6,7 +6,7 @@
 
 #include "training/training_internal.h"
 
-enum { STEPS = 50, BATCH = 8 };
+enum { STEPS = 50, BATCH = 8, REST = 5 }; /* every fifth batch is smaller */
 
 static struct seki_backend *open_gpu(enum seki_precision precision)
 {
@@ -34,7 +34,8 @@ static void take_step(struct course *course, struct seki_network *network,
                       struct seki_optimiser *optimiser, int step)
 {
     struct seki_drop_path drop_path = {course->recipe.drop_path, 5, (uint64_t)step};
-    struct host_batch batch = batch_new(&course->config, BATCH, 100 + (uint64_t)step % 4);
+    const int images = step % 5 == 4 ? REST : BATCH;
+    struct host_batch batch = batch_new(&course->config, images, 100 + (uint64_t)step % 4);
     struct seki_batch_result result;
     struct seki_error error;
 
@@ -49,7 +50,7 @@ static void take_step(struct course *course, struct seki_network *network,
     if (seki_network_gradients(network, &batch.batch, course->recipe.auxiliary, &drop_path, &result,
                                &error) < 0)
         fail_msg("step %d: %s", step, error.message);
-    course->losses[step] = result.loss / BATCH;
+    course->losses[step] = result.loss / images;
     assert_int_equal(seki_optimiser_step(optimiser, &course->recipe,
                                          seki_rate(&course->recipe, step), NULL, &error),
                      0);
@@ -62,6 +63,7 @@ static void train(struct course *course, struct seki_backend *backend)
     struct seki_error error;
 
     assert_int_equal(seki_network_prepare(network, BATCH, SEKI_MODE_TRAIN, &error), 0);
+    assert_int_equal(seki_network_prepare(network, REST, SEKI_MODE_TRAIN, &error), 0);
     struct seki_optimiser *optimiser = seki_optimiser_open(network, &error);
 
     assert_non_null(optimiser);
@@ -173,12 +175,51 @@ static void test_other_precisions_learn(void **state)
     }
 }
 
+/* Candidates beside each other are what each is alone, to the bit; also where they are more than
+ * lanes. */
+static void test_scores_together_are_those_apart(void **state)
+{
+    enum { COUNT = 7 };
+    struct seki_network_config config = small_config(SEKI_DARTS, 4, 3, 8);
+    struct seki_genotype genotypes[COUNT];
+    struct seki_random random;
+    struct seki_error error;
+
+    (void)state;
+    seki_random_seed(&random, 3, 1);
+    for (int i = 0; i < COUNT; i++)
+        seki_genotype_sample(SEKI_DARTS, &random, &genotypes[i]);
+    for (int precision = SEKI_FP32; precision <= SEKI_BF16; precision++) {
+        struct seki_backend *gpu = open_gpu((enum seki_precision)precision);
+        struct seki_network *network = network_new(gpu, &config, NULL);
+        struct host_batch batch = batch_new(&config, BATCH, 9);
+        struct seki_batch_result together[COUNT], apart;
+
+        assert_int_equal(seki_network_prepare(network, BATCH, SEKI_MODE_SCORE, &error), 0);
+        for (int again = 0; again < 2; again++)
+            assert_int_equal(
+                seki_network_score(network, &batch.batch, genotypes, COUNT, together, &error), 0);
+        for (int i = 0; i < COUNT; i++) {
+            assert_int_equal(seki_network_select(network, &genotypes[i], &error), 0);
+            assert_int_equal(
+                seki_network_evaluate(network, &batch.batch, SEKI_MODE_SCORE, NULL, &apart, &error),
+                0);
+            assert_true(together[i].loss == apart.loss);
+            assert_int_equal(together[i].correct, apart.correct);
+        }
+        batch_free(&batch);
+        seki_network_close(network);
+        seki_backend_close(gpu);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_supernets_train_as_on_the_cpu),
         cmocka_unit_test(test_final_networks_train_as_on_the_cpu),
         cmocka_unit_test(test_other_precisions_learn),
+        cmocka_unit_test(test_scores_together_are_those_apart),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -151,8 +151,11 @@ static __device__ inline void load_weights(const cuda_dense &d, int column, int 
     const int read = BACKWARD ? d.outputs : d.inputs, written = BACKWARD ? d.inputs : d.outputs;
     const int taps = d.window.kernel_height * d.window.kernel_width;
 
-    for (int i = (int)threadIdx.x; i < NT * COLUMNS * CHUNK; i += THREADS) {
-        const int n = i / CHUNK, k = i % CHUNK;
+    const int rest = (read - first + SUMMED - 1) / SUMMED * SUMMED,
+              width = rest < CHUNK ? rest : CHUNK;
+
+    for (int i = (int)threadIdx.x; i < NT * COLUMNS * width; i += THREADS) {
+        const int n = i / width, k = i - n * width;
         const bool there = column + n < written && first + k < read;
         const size_t o = (size_t)(BACKWARD ? first + k : column + n),
                      c = (size_t)(BACKWARD ? column + n : first + k);

@@ -1,22 +1,20 @@
 /*
- * dense_weights.cu - the gradient of a dense convolution's weights: for a tap, 32 outputs and 32
- * inputs, the sum over a share of the pixels. A warp has 16 pixels at a time and all 32 x 32; the
- * shares' sums are added by a kernel of its own.
+ * dense_weights.cu - the gradient of a dense convolution's weights: for a tap, SIDE outputs and
+ * SIDE inputs (16, or 32 where there are more), the sum over a share of the pixels. A warp has 16
+ * pixels at a time and all SIDE x SIDE; the shares' sums are added by a kernel of its own.
  */
 #include "nn/cuda/matrix.cuh"
 
-enum { SIDE = 32 }; /* outputs and inputs of a block */
-
 /* Turned on the way into shared memory: what is summed over, the pixels, must be neighbours. */
-struct weights_stage {
+template <int SIDE> struct weights_stage {
     float outputs[SIDE][STAGE];
     float inputs[SIDE][STAGE];
     stage left;
 };
 
-struct weights_shared {
+template <int SIDE> struct weights_shared {
     union {
-        weights_stage stages[WARPS];
+        weights_stage<SIDE> stages[WARPS];
         float sums[WARPS][SIDE][SIDE + 1];
     };
 };
@@ -83,15 +81,16 @@ static __device__ inline void read_gradient(const weights_call &call,
     }
 }
 
-/* Lanes 0..7 read a pixel's 32 channels, four pixels at a time. */
-template <typename T>
+/* SIDE / 4 lanes read a pixel's channels, several pixels at a time. */
+template <typename T, int SIDE>
 static __device__ inline void fill(const weights_call &call, const channels_of_gradient<4> &g,
                                    const channels_of_source<4> &f, int out, int in, int first,
-                                   int end, int ky, int kx, weights_stage *s)
+                                   int end, int ky, int kx, weights_stage<SIDE> *s)
 {
-    const int lane = (int)threadIdx.x % 32, channel = lane % 8 * 4;
+    enum { LANES = SIDE / 4 };
+    const int lane = (int)threadIdx.x % 32, channel = lane % LANES * 4;
 
-    for (int i = lane / 8; i < SUMMED; i += 4) {
+    for (int i = lane / LANES; i < SUMMED; i += 32 / LANES) {
         float dz[4] = {0.0f, 0.0f, 0.0f, 0.0f}, a[4] = {0.0f, 0.0f, 0.0f, 0.0f};
 
         if (first + i < end) {
@@ -105,12 +104,12 @@ static __device__ inline void fill(const weights_call &call, const channels_of_g
     }
 }
 
-template <typename T, int TYPE>
+template <typename T, int TYPE, int SIDE>
 __global__ void __launch_bounds__(THREADS) dense_weights(const weights_call call)
 {
     const cuda_dense &d = call.d;
     const cuda_window &w = d.window;
-    weights_shared *shared = shared_memory<weights_shared>();
+    weights_shared<SIDE> *shared = shared_memory<weights_shared<SIDE>>();
     const int warp = (int)threadIdx.x / 32, taps = w.kernel_height * w.kernel_width;
     const int in = (int)blockIdx.y % call.groups_in * SIDE,
               out = (int)blockIdx.y / call.groups_in % call.groups_out * SIDE,
@@ -119,15 +118,15 @@ __global__ void __launch_bounds__(THREADS) dense_weights(const weights_call call
     const int rows = w.images * w.out_height * w.out_width;
     const int first = (int)blockIdx.x * call.share,
               end = rows - first < call.share ? rows : first + call.share;
-    const int channel = (int)threadIdx.x % 8 * 4;
+    const int channel = (int)threadIdx.x % (SIDE / 4) * 4;
     const channels_of_gradient<4> g(d.gradient, out + channel, d.outputs);
     const channels_of_source<4> f(d.source, in + channel, d.inputs);
-    weights_stage *s = &shared->stages[warp];
+    weights_stage<SIDE> *s = &shared->stages[warp];
     float acc[SIDE / ROWS][SIDE / COLUMNS][4] = {};
 
     for (int p = first + warp * SUMMED; p < end; p += WARPS * SUMMED) {
         __syncwarp();
-        fill<T>(call, g, f, out, in, p, end, ky, kx, s);
+        fill<T, SIDE>(call, g, f, out, in, p, end, ky, kx, s);
         __syncwarp();
         for (int m = 0; m < SIDE / ROWS; m++) {
             float upper[4], lower[4];
@@ -185,9 +184,14 @@ __global__ void __launch_bounds__(THREADS) add_parts(const adding call)
 
 /* ---- Launching ----------------------------------------------------------------------------- */
 
-static int sides(int channels)
+static int side_of(const cuda_dense *call)
 {
-    return (channels + SIDE - 1) / SIDE;
+    return call->outputs <= 16 && call->inputs <= 16 ? 16 : 32;
+}
+
+static int sides(const cuda_dense *call, int channels)
+{
+    return (channels + side_of(call) - 1) / side_of(call);
 }
 
 static int rows_of(const cuda_dense *call)
@@ -199,12 +203,23 @@ static int rows_of(const cuda_dense *call)
  * time. */
 int seki_cuda_dense_splits(const struct cuda_dense *call)
 {
-    const int tiles = sides(call->outputs) * sides(call->inputs) * call->window.kernel_height *
-                      call->window.kernel_width;
+    const int tiles = sides(call, call->outputs) * sides(call, call->inputs) *
+                      call->window.kernel_height * call->window.kernel_width;
     const int most = tiles < CUDA_MAX_BLOCKS ? CUDA_MAX_BLOCKS / tiles : 1;
     const int blocks = blocks_for(rows_of(call), WARPS * SUMMED);
 
     return blocks < most ? blocks : most;
+}
+
+template <typename T, int TYPE, int SIDE>
+static cudaError_t launch_sums(cudaStream_t stream, const weights_call &call)
+{
+    const cuda_window &w = call.d.window;
+    const unsigned tiles =
+        (unsigned)(call.groups_out * call.groups_in * w.kernel_height * w.kernel_width);
+
+    return launch(stream, dense_weights<T, TYPE, SIDE>, dim3((unsigned)call.splits, tiles),
+                  sizeof(weights_shared<SIDE>), call);
 }
 
 template <typename T, int TYPE>
@@ -212,7 +227,7 @@ static cudaError_t launch_typed(cudaStream_t stream, const cuda_dense *d)
 {
     const int taps = d->window.kernel_height * d->window.kernel_width;
     weights_call call = {
-        *d, false, seki_cuda_dense_splits(d), 0, sides(d->outputs), sides(d->inputs)};
+        *d, false, seki_cuda_dense_splits(d), 0, sides(d, d->outputs), sides(d, d->inputs)};
     const adding sum = {d->partial, d->dweight, call.splits, d->outputs * d->inputs * taps};
     fitting f = {(int)sizeof(T), 0};
 
@@ -223,9 +238,8 @@ static cudaError_t launch_typed(cudaStream_t stream, const cuda_dense *d)
     fit(&f, d->gradient.z);
     call.fours = fitting_width(f) >= 4;
     call.share = (rows_of(d) + call.splits - 1) / call.splits;
-    const unsigned tiles = (unsigned)(call.groups_out * call.groups_in * taps);
-    cudaError_t status = launch(stream, dense_weights<T, TYPE>, dim3((unsigned)call.splits, tiles),
-                                sizeof(weights_shared), call);
+    const cudaError_t status = side_of(d) == 16 ? launch_sums<T, TYPE, 16>(stream, call)
+                                                : launch_sums<T, TYPE, 32>(stream, call);
 
     if (status != cudaSuccess)
         return status;
