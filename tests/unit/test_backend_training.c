@@ -139,6 +139,35 @@ static void check_memory(struct seki_backend *b)
     assert_int_equal(error.kind, SEKI_NO_RESOURCE);
 }
 
+/* More than any backend keeps of what it was given: each write is of what the host had then. */
+static void check_many_writes(struct seki_backend *b)
+{
+    enum { WRITES = 24, BYTES = 1 << 20 };
+    struct seki_error error;
+    char *memory = b->ops->memory(b, (size_t)WRITES * BYTES, &error), *host = malloc(BYTES);
+
+    assert_non_null(memory);
+    assert_non_null(host);
+    for (int i = 0; i < WRITES; i++) {
+        memset(host, i + 1, BYTES);
+        assert_int_equal(b->ops->write(b, memory + (size_t)i * BYTES, host, BYTES, &error), 0);
+    }
+    for (int i = 0; i < WRITES; i++) {
+        memset(host, 0, BYTES);
+        assert_int_equal(b->ops->read(b, host, memory + (size_t)i * BYTES, BYTES, &error), 0);
+        for (int j = 0; j < BYTES; j += 4093)
+            assert_int_equal(host[j], i + 1);
+    }
+    free(host);
+    b->ops->release(b, memory);
+}
+
+static void test_writes_are_of_what_the_host_had(void **state)
+{
+    (void)state;
+    on_every_backend(check_many_writes);
+}
+
 static void test_memory_is_zeroed_and_aligned(void **state)
 {
     (void)state;
@@ -495,6 +524,7 @@ int main(void)
         cmocka_unit_test(test_cpu_refuses_a_maximum_over_too_much),
         cmocka_unit_test(test_open_names_the_backends_there_are),
         cmocka_unit_test(test_memory_is_zeroed_and_aligned),
+        cmocka_unit_test(test_writes_are_of_what_the_host_had),
         cmocka_unit_test(test_tensors_read_back_as_written),
         cmocka_unit_test(test_loss_is_the_cross_entropy),
         cmocka_unit_test(test_the_loss_of_nan_is_nan),

@@ -27,7 +27,7 @@ struct dense_call {
 
 /* A pixel of what is written. */
 struct dense_pixel {
-    long long image_base; /* of what is read: its image's first pixel */
+    int image_base; /* of what is read: its image's first pixel */
     int y, x;
     bool valid;
 };
@@ -41,7 +41,7 @@ static __device__ inline dense_pixel find_pixel(const cuda_window &w, int p)
     const int read = BACKWARD ? w.out_height * w.out_width : w.height * w.width;
     dense_pixel pixel;
 
-    pixel.image_base = (long long)image * read;
+    pixel.image_base = image * read;
     pixel.y = rest / width;
     pixel.x = rest - pixel.y * width;
     pixel.valid = p < w.images * height * width;
@@ -50,8 +50,7 @@ static __device__ inline dense_pixel find_pixel(const cuda_window &w, int p)
 
 /* The pixel that it meets through tap (ky, kx), or -1. */
 template <bool BACKWARD>
-static __device__ inline long long met(const cuda_window &w, const dense_pixel &pixel, int ky,
-                                       int kx)
+static __device__ inline int met(const cuda_window &w, const dense_pixel &pixel, int ky, int kx)
 {
     if (!pixel.valid)
         return -1;
@@ -61,7 +60,7 @@ static __device__ inline long long met(const cuda_window &w, const dense_pixel &
 
         if (y < 0 || y >= w.height || x < 0 || x >= w.width)
             return -1;
-        return pixel.image_base + (long long)y * w.width + x;
+        return pixel.image_base + y * w.width + x;
     }
     const int y = pixel.y + w.padding_height - ky, x = pixel.x + w.padding_width - kx;
 
@@ -69,18 +68,19 @@ static __device__ inline long long met(const cuda_window &w, const dense_pixel &
         return -1;
     if (y / w.stride_height >= w.out_height || x / w.stride_width >= w.out_width)
         return -1;
-    return pixel.image_base + (long long)(y / w.stride_height) * w.out_width + x / w.stride_width;
+    return pixel.image_base + y / w.stride_height * w.out_width + x / w.stride_width;
 }
 
 /* Channels channel..channel+3 of a pixel, 0 where there are none. */
 template <typename T>
-static __device__ inline void load_four(float (&to)[4], const cuda_view &view, long long pixel,
+static __device__ inline void load_four(float (&to)[4], const cuda_view &view, int pixel,
                                         int channel, int channels, bool fours)
 {
     if (fours && channel < channels) {
         load<4>(to, element<const T>(view, pixel, channel));
         return;
     }
+#pragma unroll
     for (int i = 0; i < 4; i++)
         to[i] = channel + i < channels ? to_float(*element<const T>(view, pixel, channel + i)) : 0;
 }
@@ -99,14 +99,16 @@ template <typename T> struct dense_reader<T, false> {
     {
     }
 
-    __device__ void operator()(float (&to)[4], long long pixel) const
+    __device__ void operator()(float (&to)[4], int pixel) const
     {
         if (pixel < 0) {
+#pragma unroll
             for (int i = 0; i < 4; i++)
                 to[i] = 0.0f;
             return;
         }
         load_four<T>(to, call.d.source.x, pixel, channel, call.d.inputs, call.fours);
+#pragma unroll
         for (int i = 0; i < 4; i++)
             to[i] = channel + i < call.d.inputs ? f(to[i], i) : 0.0f;
     }
@@ -122,13 +124,14 @@ template <typename T> struct dense_reader<T, true> {
     {
     }
 
-    __device__ void operator()(float (&to)[4], long long pixel) const
+    __device__ void operator()(float (&to)[4], int pixel) const
     {
         const cuda_gradient &g = call.d.gradient;
         const int channels = call.d.outputs;
         float z[4] = {0.0f, 0.0f, 0.0f, 0.0f};
 
         if (pixel < 0) {
+#pragma unroll
             for (int i = 0; i < 4; i++)
                 to[i] = 0.0f;
             return;
@@ -138,6 +141,7 @@ template <typename T> struct dense_reader<T, true> {
             load_four<T>(z, g.z, pixel, channel, channels, call.fours);
         const float keep = g.keep != nullptr ? g.keep[pixel / g.pixels] : 1.0f;
 
+#pragma unroll
         for (int i = 0; i < 4; i++)
             to[i] = channel + i < channels ? f(keep * to[i], z[i], i) : 0.0f;
     }
@@ -177,9 +181,11 @@ static __device__ inline void accumulate(const dense_call &call, int column,
 
     for (int tap = 0; tap < taps; tap++) {
         const int ky = tap / d.window.kernel_width, kx = tap % d.window.kernel_width;
-        long long at[TILES][2];
+        int at[TILES][2];
 
+#pragma unroll
         for (int r = 0; r < TILES; r++)
+#pragma unroll
             for (int h = 0; h < 2; h++)
                 at[r][h] = met<BACKWARD>(d.window, pixels[r][h], ky, kx);
         for (int first = 0; first < read; first += CHUNK) {
@@ -191,6 +197,7 @@ static __device__ inline void accumulate(const dense_call &call, int column,
             for (int k = 0; k < CHUNK && first + k < read; k += SUMMED) {
                 const dense_reader<T, BACKWARD> reader(call, first + k + 4 * slot());
 
+#pragma unroll
                 for (int r = 0; r < TILES; r++) {
                     float upper[4], lower[4];
                     left<TYPE> a;
@@ -198,6 +205,7 @@ static __device__ inline void accumulate(const dense_call &call, int column,
                     reader(upper, at[r][0]);
                     reader(lower, at[r][1]);
                     a.set(upper, lower, &shared->stages[threadIdx.x / 32]);
+#pragma unroll
                     for (int n = 0; n < NT; n++)
                         a.multiply(acc[r][n], &shared->weight[n * COLUMNS][k], CHUNK_STRIDE);
                 }
@@ -213,15 +221,19 @@ static __device__ inline cuda_moment moments_of(const float (&acc)[TILES][NT][4]
 {
     cuda_moment m = {0.0f, 0.0f, 0.0f};
 
+#pragma unroll
     for (int r = 0; r < TILES; r++)
+#pragma unroll
         for (int h = 0; h < 2; h++)
             if (pixels[r][h].valid) {
                 m.count += 1.0f;
                 m.mean += kept<T>(acc[r][n][2 * h + j]);
             }
     if (m.count > 0.0f)
-        m.mean /= m.count;
+        m.mean = quotient(m.mean, m.count);
+#pragma unroll
     for (int r = 0; r < TILES; r++)
+#pragma unroll
         for (int h = 0; h < 2; h++)
             if (pixels[r][h].valid) {
                 const float distance = kept<T>(acc[r][n][2 * h + j]) - m.mean;
@@ -238,7 +250,9 @@ static __device__ inline void end_moments(const cuda_moments &out, cuda_moment (
 {
     const int columns = out.channels - column < NT * COLUMNS ? out.channels - column : NT * COLUMNS;
 
+#pragma unroll
     for (int n = 0; n < NT; n++)
+#pragma unroll
         for (int j = 0; j < 2; j++) {
             for (int step = 4; step < 32; step *= 2) {
                 const cuda_moment other = {__shfl_xor_sync(~0u, lane[n][j].count, step),
@@ -266,12 +280,15 @@ template <typename T, int NT>
 static __device__ inline void write_z(const cuda_dense &d, int row, int column,
                                       const float (&acc)[NT][4], const dense_pixel (&pixels)[2])
 {
+#pragma unroll
     for (int h = 0; h < 2; h++)
-        for (int n = 0; n < NT && pixels[h].valid; n++)
+#pragma unroll
+        for (int n = 0; n < NT; n++)
+#pragma unroll
             for (int j = 0; j < 2; j++) {
                 const int channel = column + n * COLUMNS + 2 * slot() + j;
 
-                if (channel < d.outputs)
+                if (pixels[h].valid && channel < d.outputs)
                     put(acc[n][2 * h + j], element<T>(d.z, row + 8 * h, channel));
             }
 }
@@ -280,7 +297,9 @@ template <typename T, int NT>
 static __device__ inline void write_dx(const cuda_dense &d, int row, int column,
                                        const float (&acc)[NT][4], const dense_pixel (&pixels)[2])
 {
+#pragma unroll
     for (int n = 0; n < NT; n++)
+#pragma unroll
         for (int j = 0; j < 2; j++) {
             const int channel = column + n * COLUMNS + 2 * slot() + j;
 
@@ -288,6 +307,7 @@ static __device__ inline void write_dx(const cuda_dense &d, int row, int column,
                 continue;
             const channels_of_source<1> f(d.source, channel, d.inputs);
 
+#pragma unroll
             for (int h = 0; h < 2; h++) {
                 if (!pixels[h].valid)
                     continue;
@@ -303,7 +323,7 @@ static __device__ inline void write_dx(const cuda_dense &d, int row, int column,
 }
 
 template <typename T, int TYPE, int NT, bool BACKWARD>
-__global__ void __launch_bounds__(THREADS) dense(const dense_call call)
+__global__ void __launch_bounds__(THREADS, 1) dense(const dense_call call)
 {
     const cuda_dense &d = call.d;
     const cuda_window &w = d.window;
@@ -323,19 +343,25 @@ __global__ void __launch_bounds__(THREADS) dense(const dense_call call)
         dense_pixel pixels[TILES][2];
         float acc[TILES][NT][4] = {};
 
+#pragma unroll
         for (int r = 0; r < TILES; r++)
+#pragma unroll
             for (int h = 0; h < 2; h++)
                 pixels[r][h] = find_pixel<BACKWARD>(w, first + r * ROWS + 8 * h);
         accumulate<T, TYPE, NT, BACKWARD>(call, column, pixels, once, shared, acc);
+#pragma unroll
         for (int r = 0; r < TILES; r++) {
             if (BACKWARD)
                 write_dx<T, NT>(d, first + r * ROWS, column, acc[r], pixels[r]);
             else
                 write_z<T, NT>(d, first + r * ROWS, column, acc[r], pixels[r]);
         }
-        for (int n = 0; n < NT && !BACKWARD && d.moments.partial != nullptr; n++)
-            for (int j = 0; j < 2; j++)
-                merge(&lane[n][j], moments_of<T, NT>(acc, pixels, n, j));
+        if (!BACKWARD && d.moments.partial != nullptr)
+#pragma unroll
+            for (int n = 0; n < NT; n++)
+#pragma unroll
+                for (int j = 0; j < 2; j++)
+                    merge(&lane[n][j], moments_of<T, NT>(acc, pixels, n, j));
     }
     if (!BACKWARD && d.moments.partial != nullptr)
         end_moments<NT>(d.moments, lane, column, shared);

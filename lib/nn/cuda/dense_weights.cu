@@ -36,18 +36,21 @@ static __device__ inline void read_input(const weights_call &call, const channel
     const int y = rest / w.out_width * w.stride_height - w.padding_height + ky;
     const int x = rest % w.out_width * w.stride_width - w.padding_width + kx;
 
+#pragma unroll
     for (int i = 0; i < 4; i++)
         to[i] = 0.0f;
     if (y < 0 || y >= w.height || x < 0 || x >= w.width)
         return;
-    const long long pixel = ((long long)image * w.height + y) * w.width + x;
+    const int pixel = (image * w.height + y) * w.width + x;
 
-    for (int i = 0; i < 4 && !call.fours; i++)
-        if (channel + i < call.d.inputs)
+#pragma unroll
+    for (int i = 0; i < 4; i++)
+        if (!call.fours && channel + i < call.d.inputs)
             to[i] = f(to_float(*element<const T>(call.d.source.x, pixel, channel + i)), i);
     if (!call.fours || channel >= call.d.inputs)
         return;
     load<4>(to, element<const T>(call.d.source.x, pixel, channel));
+#pragma unroll
     for (int i = 0; i < 4; i++)
         to[i] = f(to[i], i);
 }
@@ -62,6 +65,7 @@ static __device__ inline void read_gradient(const weights_call &call,
     const float keep = g.keep != nullptr ? g.keep[p / g.pixels] : 1.0f;
     float z[4] = {0.0f, 0.0f, 0.0f, 0.0f};
 
+#pragma unroll
     for (int i = 0; i < 4; i++)
         to[i] = 0.0f;
     if (channel >= call.d.outputs)
@@ -71,7 +75,10 @@ static __device__ inline void read_gradient(const weights_call &call,
         if (f.reads_z())
             load<4>(z, element<const T>(g.z, p, channel));
     }
-    for (int i = 0; i < 4 && channel + i < call.d.outputs; i++) {
+#pragma unroll
+    for (int i = 0; i < 4; i++) {
+        if (channel + i >= call.d.outputs)
+            continue;
         if (!call.fours) {
             to[i] = to_float(*element<const T>(g.dy, p, channel + i));
             if (f.reads_z())
@@ -97,6 +104,7 @@ static __device__ inline void fill(const weights_call &call, const channels_of_g
             read_gradient<T>(call, g, out + channel, first + i, dz);
             read_input<T>(call, f, in + channel, first + i, ky, kx, a);
         }
+#pragma unroll
         for (int c = 0; c < 4; c++) {
             s->outputs[channel + c][i] = dz[c];
             s->inputs[channel + c][i] = a[c];
@@ -105,7 +113,7 @@ static __device__ inline void fill(const weights_call &call, const channels_of_g
 }
 
 template <typename T, int TYPE, int SIDE>
-__global__ void __launch_bounds__(THREADS) dense_weights(const weights_call call)
+__global__ void __launch_bounds__(THREADS, 1) dense_weights(const weights_call call)
 {
     const cuda_dense &d = call.d;
     const cuda_window &w = d.window;
@@ -128,6 +136,7 @@ __global__ void __launch_bounds__(THREADS) dense_weights(const weights_call call
         __syncwarp();
         fill<T, SIDE>(call, g, f, out, in, p, end, ky, kx, s);
         __syncwarp();
+#pragma unroll
         for (int m = 0; m < SIDE / ROWS; m++) {
             float upper[4], lower[4];
             left<TYPE> a;
@@ -135,13 +144,17 @@ __global__ void __launch_bounds__(THREADS) dense_weights(const weights_call call
             load<4>(upper, &s->outputs[m * ROWS + quad()][4 * slot()]);
             load<4>(lower, &s->outputs[m * ROWS + quad() + 8][4 * slot()]);
             a.set(upper, lower, &s->left);
+#pragma unroll
             for (int n = 0; n < SIDE / COLUMNS; n++)
                 a.multiply(acc[m][n], s->inputs[n * COLUMNS], STAGE);
         }
     }
     __syncthreads();
+#pragma unroll
     for (int m = 0; m < SIDE / ROWS; m++)
+#pragma unroll
         for (int n = 0; n < SIDE / COLUMNS; n++)
+#pragma unroll
             for (int i = 0; i < 4; i++)
                 shared
                     ->sums[warp][m * ROWS + quad() + i / 2 * 8][n * COLUMNS + 2 * slot() + i % 2] =
@@ -170,7 +183,7 @@ struct adding {
     int parts, count;
 };
 
-__global__ void __launch_bounds__(THREADS) add_parts(const adding call)
+__global__ void __launch_bounds__(THREADS, 1) add_parts(const adding call)
 {
     const int i = (int)(blockIdx.x * THREADS + threadIdx.x);
     float sum = 0.0f;

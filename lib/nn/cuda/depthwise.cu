@@ -69,7 +69,7 @@ static __device__ inline void load_weights(const cuda_depthwise &d, const place<
 /* ---- Forward ------------------------------------------------------------------------------- */
 
 template <typename T, int V, typename W>
-__global__ void __launch_bounds__(THREADS) depthwise(const depthwise_call call)
+__global__ void __launch_bounds__(THREADS, 1) depthwise(const depthwise_call call)
 {
     const cuda_depthwise &d = call.d;
     const cuda_window &w = d.window;
@@ -100,6 +100,7 @@ __global__ void __launch_bounds__(THREADS) depthwise(const depthwise_call call)
             if (x < 0 || x >= w.width)
                 continue;
             load<V>(value, element<const T>(d.source.x, (image + y) * w.width + x, at.channel));
+#pragma unroll
             for (int c = 0; c < V; c++)
                 value[c] = f(value[c], c);
 #pragma unroll
@@ -108,6 +109,7 @@ __global__ void __launch_bounds__(THREADS) depthwise(const depthwise_call call)
 
                 if (right < 0 || right % W::STRIDE != 0 || right / W::STRIDE >= STRIP)
                     continue;
+#pragma unroll
                 for (int c = 0; c < V; c++)
                     acc[right / W::STRIDE][c] +=
                         shared->weight[ky * W::SIDE + kx][at.vector * V + c] * value[c];
@@ -156,6 +158,7 @@ static __device__ inline void strip_gradient(const cuda_depthwise &d, const stri
 {
     const cuda_window &w = d.window;
 
+#pragma unroll
     for (int ky = 0; ky < W::SIDE; ky++) {
         const int y = met_row<W>(w, s.y, ky);
         const long long row = ((long long)s.image * w.out_height + y) * w.out_width;
@@ -175,6 +178,7 @@ static __device__ inline void strip_gradient(const cuda_depthwise &d, const stri
 #pragma unroll
                 for (int kx = 0; kx < W::SIDE; kx++)
                     if (meets<W>(j, kx, right))
+#pragma unroll
                         for (int c = 0; c < V; c++)
                             acc[j][c] += weight[ky * W::SIDE + kx][at.vector * V + c] * g[c];
         }
@@ -203,9 +207,13 @@ static __device__ inline void data_gradient(const depthwise_call &call, const pl
             if (s.x + j >= w.width)
                 continue;
             load<V>(x, element<const T>(d.source.x, s.row + s.x + j, at.channel));
+#pragma unroll
             for (int c = 0; c < V; c++)
                 acc[j][c] = f.masked(acc[j][c], x[c], c);
-            for (int c = 0; c < V && f.norm; c++) {
+#pragma unroll
+            for (int c = 0; c < V; c++) {
+                if (!f.norm)
+                    continue;
                 sums[c].gradient += acc[j][c];
                 sums[c].product += acc[j][c] * ((x[c] - f.k[c].mean) * f.k[c].inverse);
             }
@@ -236,6 +244,7 @@ static __device__ inline void taps_gradient(const depthwise_call &call, const pl
             if (s.x + j >= w.width)
                 continue;
             load<V>(value[j], element<const T>(d.source.x, s.row + s.x + j, at.channel));
+#pragma unroll
             for (int c = 0; c < V; c++)
                 value[j][c] = f(value[j][c], c);
         }
@@ -252,6 +261,7 @@ static __device__ inline void taps_gradient(const depthwise_call &call, const pl
 #pragma unroll
                 for (int kx = 0; kx < W::SIDE; kx++)
                     if (meets<W>(j, kx, right))
+#pragma unroll
                         for (int c = 0; c < V; c++)
                             acc[kx][c] += value[j][c] * g[c];
         }
@@ -278,8 +288,9 @@ static __device__ inline void put_sums(const depthwise_call &call, const place<V
                                        cuda_gradient_means (&sums)[V], cuda_gradient_means *shared)
 {
     merge_rows<V>(sums, shared, call.s, at.row);
-    for (int c = 0; c < V && at.row == 0 && at.works; c++)
-        if (at.vector * V + c < at.count)
+#pragma unroll
+    for (int c = 0; c < V; c++)
+        if (at.row == 0 && at.works && at.vector * V + c < at.count)
             call.d.sums
                 .partial[(size_t)blockIdx.x * (size_t)call.d.channels + (size_t)(at.channel + c)] =
                 sums[c];
@@ -290,15 +301,16 @@ static __device__ inline void put_taps(const depthwise_call &call, const place<V
                                        int tap, float (&acc)[V], float *shared)
 {
     merge_rows<V>(acc, shared, call.s, at.row);
-    for (int c = 0; c < V && at.row == 0 && at.works; c++)
-        if (at.vector * V + c < at.count)
+#pragma unroll
+    for (int c = 0; c < V; c++)
+        if (at.row == 0 && at.works && at.vector * V + c < at.count)
             call.d.partial[((size_t)blockIdx.x * (size_t)taps + (size_t)tap) *
                                (size_t)call.d.channels +
                            (size_t)(at.channel + c)] = acc[c];
 }
 
 template <typename T, int V, typename W>
-__global__ void __launch_bounds__(THREADS) depthwise_backward(const depthwise_call call)
+__global__ void __launch_bounds__(THREADS, 1) depthwise_backward(const depthwise_call call)
 {
     const cuda_depthwise &d = call.d;
     depthwise_shared<V, W::TAPS> *shared = shared_memory<depthwise_shared<V, W::TAPS>>();
@@ -314,6 +326,7 @@ __global__ void __launch_bounds__(THREADS) depthwise_backward(const depthwise_ca
         if (d.sums.partial != nullptr)
             put_sums<V>(call, at, sums, shared->means);
     }
+#pragma unroll
     for (int ky = 0; ky < W::SIDE; ky++) {
         float acc[W::SIDE][V] = {};
 
@@ -332,7 +345,7 @@ __global__ void __launch_bounds__(THREADS) depthwise_backward(const depthwise_ca
 /* ---- Kernels of any size: a pixel at a time, a tap at a time ------------------------------- */
 
 template <typename T>
-__global__ void __launch_bounds__(THREADS) any_depthwise(const depthwise_call call)
+__global__ void __launch_bounds__(THREADS, 1) any_depthwise(const depthwise_call call)
 {
     const cuda_depthwise &d = call.d;
     const cuda_window &w = d.window;
@@ -417,7 +430,7 @@ static __device__ inline void any_data_gradient(const depthwise_call &call, cons
 }
 
 template <typename T>
-__global__ void __launch_bounds__(THREADS) any_depthwise_backward(const depthwise_call call)
+__global__ void __launch_bounds__(THREADS, 1) any_depthwise_backward(const depthwise_call call)
 {
     const cuda_depthwise &d = call.d;
     const cuda_window &w = d.window;

@@ -57,6 +57,17 @@ template <typename T> static __device__ inline float kept(float value)
     return to_float(element);
 }
 
+/* a / b to two units in the last place, for divisors that are counts: the exact division is a call
+ * around which a kernel must put its registers away. */
+static __device__ inline float quotient(float a, float b)
+{
+#ifdef __CUDA_ARCH__
+    return __fdividef(a, b);
+#else
+    return a / b;
+#endif
+}
+
 /* ---- Vectors ------------------------------------------------------------------------------- */
 
 template <int BYTES> struct word;
@@ -81,6 +92,7 @@ template <int V, typename T> static __device__ inline void load(float (&to)[V], 
     T values[V];
 
     memcpy(values, &bytes, sizeof(values));
+#pragma unroll
     for (int i = 0; i < V; i++)
         to[i] = to_float(values[i]);
 }
@@ -91,6 +103,7 @@ template <int V, typename T> static __device__ inline void store(T *to, const fl
     T values[V];
     whole bytes;
 
+#pragma unroll
     for (int i = 0; i < V; i++)
         put(from[i], &values[i]);
     memcpy(&bytes, values, sizeof(bytes));
@@ -111,6 +124,7 @@ static __device__ inline void give(T *to, const float (&value)[V], bool add)
 
     if (add)
         load<V>(sum, to);
+#pragma unroll
     for (int i = 0; i < V; i++)
         sum[i] = add ? sum[i] + value[i] : value[i];
     store<V>(to, sum);
@@ -137,8 +151,10 @@ template <int V> struct channels_of_source {
     __device__ channels_of_source(const cuda_source &source, int channel, int count)
         : norm(source.coefficients != nullptr), relu(source.relu)
     {
-        for (int i = 0; i < V && norm; i++)
-            k[i] = source.coefficients[channel + i < count ? channel + i : 0];
+#pragma unroll
+        for (int i = 0; i < V; i++)
+            if (norm)
+                k[i] = source.coefficients[channel + i < count ? channel + i : 0];
     }
 
     /* Before ReLU. */
@@ -170,7 +186,10 @@ template <int V> struct channels_of_gradient {
         : norm(gradient.coefficients != nullptr), gathered(gradient.means != nullptr),
           relu(gradient.relu)
     {
-        for (int i = 0; i < V && norm; i++) {
+#pragma unroll
+        for (int i = 0; i < V; i++) {
+            if (!norm)
+                continue;
             const int at = channel + i < count ? channel + i : 0;
 
             k[i] = gradient.coefficients[at];
@@ -216,8 +235,9 @@ static __device__ inline void load_gradient(const cuda_gradient &gradient, bool 
     if (with_z)
         load<V>(z, element<const T>(gradient.z, pixel, channel));
     if (gradient.keep != nullptr) {
-        const float keep = gradient.keep[pixel / gradient.pixels];
+        const float keep = gradient.keep[(int)pixel / gradient.pixels];
 
+#pragma unroll
         for (int i = 0; i < V; i++)
             dy[i] *= keep;
     }
@@ -320,7 +340,7 @@ static __device__ inline void merge(cuda_moment *sum, const cuda_moment &more)
 
     if (more.count == 0.0f)
         return;
-    const float distance = more.mean - sum->mean, share = more.count / count;
+    const float distance = more.mean - sum->mean, share = quotient(more.count, count);
 
     sum->squares += more.squares + distance * distance * sum->count * share;
     sum->mean += distance * share;
@@ -337,18 +357,22 @@ static __device__ inline void merge_rows(Item (&value)[V], Item *shared, const s
     while (step < s.rows)
         step *= 2;
     __syncthreads();
+#pragma unroll
     for (int i = 0; i < V; i++)
         shared[threadIdx.x * V + i] = value[i];
     for (step /= 2; step > 0; step /= 2) {
         __syncthreads();
         if (row < step && row + step < s.rows)
+#pragma unroll
             for (int i = 0; i < V; i++)
                 merge(&shared[threadIdx.x * V + i],
                       shared[(threadIdx.x + step * s.vectors) * V + i]);
     }
     __syncthreads();
-    for (int i = 0; i < V && row == 0; i++)
-        value[i] = shared[threadIdx.x * V + i];
+#pragma unroll
+    for (int i = 0; i < V; i++)
+        if (row == 0)
+            value[i] = shared[threadIdx.x * V + i];
     __syncthreads();
 }
 

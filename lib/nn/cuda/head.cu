@@ -14,7 +14,7 @@ struct mean_call {
     sharing s;
 };
 
-template <typename T> __global__ void __launch_bounds__(THREADS) image_mean(const mean_call call)
+template <typename T> __global__ void __launch_bounds__(THREADS, 1) image_mean(const mean_call call)
 {
     const cuda_head &h = call.h;
     head_shared *shared = shared_memory<head_shared>();
@@ -37,7 +37,7 @@ static __device__ inline float sum_of_warp(float value)
 }
 
 /* A warp has a logit. */
-__global__ void __launch_bounds__(THREADS) linear(const cuda_head h)
+__global__ void __launch_bounds__(THREADS, 1) linear(const cuda_head h)
 {
     const int i = (int)blockIdx.x * WARPS + (int)threadIdx.x / 32, lane = (int)threadIdx.x % 32;
     const int image = i / h.classes, k = i % h.classes;
@@ -62,7 +62,7 @@ static __device__ inline float logit_gradient(const cuda_head &h, int image, int
 }
 
 /* A thread has a weight; that of the last column + 1 a bias. */
-__global__ void __launch_bounds__(THREADS) linear_gradient(const cuda_head h)
+__global__ void __launch_bounds__(THREADS, 1) linear_gradient(const cuda_head h)
 {
     const int i = (int)(blockIdx.x * THREADS + threadIdx.x);
     const int k = i / (h.channels + 1), c = i % (h.channels + 1);
@@ -80,7 +80,7 @@ __global__ void __launch_bounds__(THREADS) linear_gradient(const cuda_head h)
 }
 
 /* A block has an image and up to 64 channels. */
-template <typename T> __global__ void __launch_bounds__(THREADS) mean_gradient(const mean_call call)
+template <typename T> __global__ void __launch_bounds__(THREADS, 1) mean_gradient(const mean_call call)
 {
     const cuda_head &h = call.h;
     const place<1> at(call.s, h.channels);

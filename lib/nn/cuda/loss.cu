@@ -41,7 +41,7 @@ static __device__ inline void image_loss(const cuda_loss &call, int image, loss_
 }
 
 /* One block: a batch has a few thousand logits. */
-__global__ void __launch_bounds__(THREADS) loss(const cuda_loss call)
+__global__ void __launch_bounds__(THREADS, 1) loss(const cuda_loss call)
 {
     loss_shared *sums = shared_memory<loss_shared>();
 
@@ -75,7 +75,7 @@ struct sum_shared {
     unsigned ended;
 };
 
-__global__ void __launch_bounds__(THREADS) gradient_norm(const cuda_sgd call)
+__global__ void __launch_bounds__(THREADS, 1) gradient_norm(const cuda_sgd call)
 {
     sum_shared *shared = shared_memory<sum_shared>();
     double sum = 0.0;
@@ -104,7 +104,7 @@ __global__ void __launch_bounds__(THREADS) gradient_norm(const cuda_sgd call)
         *call.norm = sqrt(sum);
 }
 
-__global__ void __launch_bounds__(THREADS) sgd(const cuda_sgd call)
+__global__ void __launch_bounds__(THREADS, 1) sgd(const cuda_sgd call)
 {
     /* The 1e-6 is clip_grad_norm_'s. */
     const double norm = *call.norm + 1e-6;
@@ -130,7 +130,7 @@ struct clear_chunks_call {
     float *array;
 };
 
-__global__ void __launch_bounds__(THREADS) clear_chunks(const clear_chunks_call call)
+__global__ void __launch_bounds__(THREADS, 1) clear_chunks(const clear_chunks_call call)
 {
     for (int i = (int)blockIdx.x; i < call.chunks.count; i += (int)gridDim.x) {
         const cuda_chunk chunk = call.chunks.chunks[i];

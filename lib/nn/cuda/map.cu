@@ -9,7 +9,7 @@ struct map_call {
     sharing s;
 };
 
-template <typename T, int V> __global__ void __launch_bounds__(THREADS) map(const map_call call)
+template <typename T, int V> __global__ void __launch_bounds__(THREADS, 1) map(const map_call call)
 {
     const cuda_map &m = call.m;
     const place<V> at(call.s, m.channels);
@@ -22,6 +22,7 @@ template <typename T, int V> __global__ void __launch_bounds__(THREADS) map(cons
     float value[V];
 
     load<V>(value, element<const T>(m.source.x, p, at.channel));
+#pragma unroll
     for (int c = 0; c < V; c++)
         value[c] = keep * f(value[c], c);
     give<V>(element<T>(m.y, p, at.channel), value, m.add_y);
@@ -32,7 +33,7 @@ struct unmap_call {
     sharing s;
 };
 
-template <typename T, int V> __global__ void __launch_bounds__(THREADS) unmap(const unmap_call call)
+template <typename T, int V> __global__ void __launch_bounds__(THREADS, 1) unmap(const unmap_call call)
 {
     const cuda_unmap &u = call.u;
     const place<V> at(call.s, u.channels);
@@ -44,6 +45,7 @@ template <typename T, int V> __global__ void __launch_bounds__(THREADS) unmap(co
     float dy[V], z[V] = {};
 
     load_gradient<V, T>(u.gradient, g.reads_z(), p, at.channel, dy, z);
+#pragma unroll
     for (int c = 0; c < V; c++)
         dy[c] = g(dy[c], z[c], c);
     give<V>(element<T>(u.y, p, at.channel), dy, u.add_y);
@@ -58,7 +60,7 @@ template <int V> struct means_shared {
 };
 
 template <typename T, int V>
-__global__ void __launch_bounds__(THREADS) gradient_means(const unmap_call call)
+__global__ void __launch_bounds__(THREADS, 1) gradient_means(const unmap_call call)
 {
     const cuda_unmap &u = call.u;
     means_shared<V> *shared = shared_memory<means_shared<V>>();
@@ -71,6 +73,7 @@ __global__ void __launch_bounds__(THREADS) gradient_means(const unmap_call call)
         float dy[V], z[V];
 
         load_gradient<V, T>(u.gradient, true, p, at.channel, dy, z);
+#pragma unroll
         for (int c = 0; c < V; c++) {
             const float after = g.after(dy[c], z[c], c);
 
@@ -79,8 +82,9 @@ __global__ void __launch_bounds__(THREADS) gradient_means(const unmap_call call)
         }
     }
     merge_rows<V>(sums, shared->means, call.s, at.row);
-    for (int c = 0; c < V && at.row == 0 && at.works; c++)
-        if (at.vector * V + c < at.count)
+#pragma unroll
+    for (int c = 0; c < V; c++)
+        if (at.row == 0 && at.works && at.vector * V + c < at.count)
             u.sums.partial[(size_t)blockIdx.x * (size_t)u.channels + (size_t)(at.channel + c)] =
                 sums[c];
     if (last_block(&u.sums.counters[blockIdx.y], gridDim.x, &shared->ended))
@@ -88,7 +92,7 @@ __global__ void __launch_bounds__(THREADS) gradient_means(const unmap_call call)
 }
 
 /* Coefficients of running statistics. */
-__global__ void __launch_bounds__(THREADS) infer(const cuda_moments call)
+__global__ void __launch_bounds__(THREADS, 1) infer(const cuda_moments call)
 {
     const int channel = (int)(blockIdx.x * THREADS + threadIdx.x);
 
@@ -102,7 +106,7 @@ struct clear_call {
     cuda_view y;
 };
 
-template <typename T> __global__ void __launch_bounds__(THREADS) clear(const clear_call call)
+template <typename T> __global__ void __launch_bounds__(THREADS, 1) clear(const clear_call call)
 {
     const long long i = (long long)blockIdx.x * THREADS + threadIdx.x;
 

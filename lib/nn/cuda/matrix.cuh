@@ -47,11 +47,14 @@ template <> struct left<CUDA_FP32> {
         store<4>(&s->row[quad()][4 * slot()], upper);
         store<4>(&s->row[quad() + 8][4 * slot()], lower);
         __syncwarp();
+#pragma unroll
         for (int h = 0; h < 2; h++)
+#pragma unroll
             for (int k = 0; k < SUMMED; k += 4) {
                 float four[4];
 
                 load<4>(four, &s->row[quad() + 8 * h][k]);
+#pragma unroll
                 for (int i = 0; i < 4; i++)
                     row[h][k + i] = four[i];
             }
@@ -59,11 +62,14 @@ template <> struct left<CUDA_FP32> {
 
     __device__ void multiply(float (&acc)[4], const float *rows, int stride) const
     {
+#pragma unroll
         for (int j = 0; j < 2; j++)
+#pragma unroll
             for (int k = 0; k < SUMMED; k += 4) {
                 float four[4];
 
                 load<4>(four, &rows[(2 * slot() + j) * stride + k]);
+#pragma unroll
                 for (int i = 0; i < 4; i++) {
                     acc[j] += row[0][k + i] * four[i];
                     acc[2 + j] += row[1][k + i] * four[i];
@@ -119,6 +125,7 @@ template <> struct left<CUDA_TF32> {
 
     __device__ void set(const float (&upper)[4], const float (&lower)[4], stage *)
     {
+#pragma unroll
         for (int i = 0; i < 2; i++) {
             part[i][0] = tf32(upper[2 * i]);
             part[i][1] = tf32(lower[2 * i]);
@@ -132,6 +139,7 @@ template <> struct left<CUDA_TF32> {
         float four[4];
 
         load<4>(four, &rows[quad() * stride + 4 * slot()]);
+#pragma unroll
         for (int i = 0; i < 2; i++)
             asm("mma.sync.aligned.m16n8k8.row.col.f32.tf32.tf32.f32 "
                 "{%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
@@ -155,6 +163,7 @@ template <int BITS> struct left_rounded : left<CUDA_FP32> {
     {
         float u[4], l[4];
 
+#pragma unroll
         for (int i = 0; i < 4; i++) {
             u[i] = rounded(upper[i], BITS);
             l[i] = rounded(lower[i], BITS);
@@ -164,7 +173,9 @@ template <int BITS> struct left_rounded : left<CUDA_FP32> {
 
     __device__ void multiply(float (&acc)[4], const float *rows, int stride) const
     {
+#pragma unroll
         for (int j = 0; j < 2; j++)
+#pragma unroll
             for (int k = 0; k < SUMMED; k++) {
                 const float right = rounded(rows[(2 * slot() + j) * stride + k], BITS);
 

@@ -9,7 +9,7 @@ struct pictures_shared {
 };
 
 /* A block has a picture. Its crop is read once: it lies in the host's memory. */
-template <typename T> __global__ void __launch_bounds__(THREADS) pictures(const cuda_pictures call)
+template <typename T> __global__ void __launch_bounds__(THREADS, 1) pictures(const cuda_pictures call)
 {
     pictures_shared *shared = shared_memory<pictures_shared>();
     const int image = (int)blockIdx.x, plane = call.height * call.width;
@@ -51,7 +51,7 @@ cudaError_t seki_cuda_pictures(cudaStream_t stream, enum cuda_type type,
 /* ---- Tensors in and out -------------------------------------------------------------------- */
 
 template <typename T, bool OUT>
-__global__ void __launch_bounds__(THREADS) layout(const cuda_layout call)
+__global__ void __launch_bounds__(THREADS, 1) layout(const cuda_layout call)
 {
     const long long i = (long long)blockIdx.x * THREADS + threadIdx.x;
     const long long plane = i / call.pixels, pixel = i % call.pixels;

@@ -51,6 +51,7 @@ static __device__ inline void pool_pixel_values(const cuda_pool &p, const channe
     const cuda_window &w = p.window;
     bool any = false;
 
+#pragma unroll
     for (int c = 0; c < V; c++) {
         value[c] = 0.0f;
         winner[c] = 0;
@@ -64,6 +65,7 @@ static __device__ inline void pool_pixel_values(const cuda_pool &p, const channe
             continue;
         load<V>(seen, element<const T>(p.source.x,
                                        ((long long)o.image * w.height + y) * w.width + x, channel));
+#pragma unroll
         for (int c = 0; c < V; c++) {
             const float v = f(seen[c], c);
 
@@ -76,8 +78,10 @@ static __device__ inline void pool_pixel_values(const cuda_pool &p, const channe
         }
         any = true;
     }
-    for (int c = 0; c < V && !p.maximum; c++)
-        value[c] /= (float)pixels_seen(w, o.y, o.x);
+#pragma unroll
+    for (int c = 0; c < V; c++)
+        if (!p.maximum)
+            value[c] = quotient(value[c], (float)pixels_seen(w, o.y, o.x));
 }
 
 /* One value more: Welford 1962. */
@@ -86,7 +90,7 @@ static __device__ inline void add(cuda_moment *m, float value)
     const float distance = value - m->mean;
 
     m->count += 1.0f;
-    m->mean += distance / m->count;
+    m->mean += quotient(distance, m->count);
     m->squares += distance * (value - m->mean);
 }
 
@@ -96,15 +100,16 @@ static __device__ inline void end_moments(const cuda_moments &out, const sharing
                                           cuda_moment *shared, double *doubles, unsigned *ended)
 {
     merge_rows<V>(sum, shared, s, at.row);
-    for (int c = 0; c < V && at.row == 0 && at.works; c++)
-        if (at.vector * V + c < at.count)
+#pragma unroll
+    for (int c = 0; c < V; c++)
+        if (at.row == 0 && at.works && at.vector * V + c < at.count)
             out.partial[(size_t)blockIdx.x * (size_t)out.channels + (size_t)(at.channel + c)] =
                 sum[c];
     if (last_block(&out.counters[blockIdx.y], gridDim.x, ended))
         finish_moments(out, at.first, at.count, (int)gridDim.x, doubles);
 }
 
-template <typename T, int V> __global__ void __launch_bounds__(THREADS) pool(const pool_call call)
+template <typename T, int V> __global__ void __launch_bounds__(THREADS, 1) pool(const pool_call call)
 {
     const cuda_pool &p = call.p;
     pool_shared<V> *shared = shared_memory<pool_shared<V>>();
@@ -120,6 +125,7 @@ template <typename T, int V> __global__ void __launch_bounds__(THREADS) pool(con
 
         pool_pixel_values<T, V>(p, f, o, at.channel, value, winner);
         store<V>(element<T>(p.z, i, at.channel), value);
+#pragma unroll
         for (int c = 0; c < V; c++) {
             if (p.winners != nullptr)
                 p.winners[(size_t)i * (size_t)p.channels + (size_t)(at.channel + c)] = winner[c];
@@ -134,7 +140,7 @@ template <typename T, int V> __global__ void __launch_bounds__(THREADS) pool(con
 /* ---- Backward ------------------------------------------------------------------------------ */
 
 template <typename T, int V>
-__global__ void __launch_bounds__(THREADS) pool_backward(const pool_call call)
+__global__ void __launch_bounds__(THREADS, 1) pool_backward(const pool_call call)
 {
     const cuda_pool &p = call.p;
     const cuda_window &w = p.window;
@@ -158,9 +164,10 @@ __global__ void __launch_bounds__(THREADS) pool_backward(const pool_call call)
             continue;
         const int y = down / w.stride_height, x = right / w.stride_width;
         const long long from = ((long long)q.image * w.out_height + y) * w.out_width + x;
-        const float share = p.maximum ? 1.0f : 1.0f / (float)pixels_seen(w, y, x);
+        const float share = p.maximum ? 1.0f : quotient(1.0f, (float)pixels_seen(w, y, x));
 
         load_gradient<V, T>(p.gradient, g.reads_z(), from, at.channel, dy, z);
+#pragma unroll
         for (int c = 0; c < V; c++) {
             const bool won =
                 !p.maximum ||
@@ -175,6 +182,7 @@ __global__ void __launch_bounds__(THREADS) pool_backward(const pool_call call)
         float x[V];
 
         load<V>(x, element<const T>(p.source.x, i, at.channel));
+#pragma unroll
         for (int c = 0; c < V; c++)
             acc[c] = f.masked(acc[c], x[c], c);
     }
@@ -189,7 +197,7 @@ struct measure_call {
 };
 
 template <typename T, int V>
-__global__ void __launch_bounds__(THREADS) measure(const measure_call call)
+__global__ void __launch_bounds__(THREADS, 1) measure(const measure_call call)
 {
     const cuda_measure &m = call.m;
     pool_shared<V> *shared = shared_memory<pool_shared<V>>();
@@ -201,6 +209,7 @@ __global__ void __launch_bounds__(THREADS) measure(const measure_call call)
         float value[V];
 
         load<V>(value, element<const T>(m.x, i, at.channel));
+#pragma unroll
         for (int c = 0; c < V; c++)
             add(&sum[c], value[c]);
     }
