@@ -102,6 +102,17 @@ train() {
     expect_in "$(tensors a.st)" "precision = bf16"
 }
 
+@test "--verbose says what computes, and how many bytes a step takes" {
+    for backend in cuda cpu; do
+        expect_status 0 seki-supernet -v -s nas201 -d "$pictures" -o a.st -e 1 -C 4 -L 1 -b 20 -n 80 -B $backend -p fp32
+        [[ $stderr =~ "seki-supernet: $backend computes, in fp32; a step takes "([1-9][0-9]*)" bytes of activations and "([1-9][0-9]*)" of parameters" ]]
+        expect_equal "$(jq .activation_bytes <<< "$output")" "${BASH_REMATCH[1]}"
+    done
+    expect_in "$stderr" " 0 hold pictures"
+    train a.st 1 -v 2> quiet
+    expect_equal "" "$(cat quiet)"
+}
+
 @test "in fp32 the GPU trains as the processor does, the same seed gives the same bytes" {
     train a.st 2 -p fp32 > a
     train b.st 2 -p fp32 > b

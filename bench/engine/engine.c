@@ -60,7 +60,9 @@ static int parse(struct bench_options *o, const struct seki_log *log, int argc, 
          1024, NULL},
         {"backend", 0, SEKI_OPTION_STRING, &o->backend, "NAME", "backend", NULL, 0, 0, NULL},
         {"precision", 0, SEKI_OPTION_CHOICE, &o->precision, "P", "precision of activations",
-         "fp32|bf16", 0, 0, NULL},
+         "fp32|tf32|bf16", 0, 0, NULL},
+        {"item-seconds", 0, SEKI_OPTION_NUMBER, &o->item_seconds, "S",
+         "how long an item is run for a time, 0 for a network once", NULL, 0, 60, NULL},
         {0},
     };
     const struct seki_program program = {"engine", "the C side of bench/engine/run", "", table, 0};
@@ -119,19 +121,20 @@ static long page_faults(void)
 }
 
 /* Two passes, after which nothing is seen for the first time; how often each item is to be run. */
-static int warm(struct work *work, int repeats[MAX_ITEMS], struct seki_error *error)
+static int warm(struct work *work, double item_seconds, int repeats[MAX_ITEMS],
+                struct seki_error *error)
 {
+    const bool once = !work->ready && item_seconds == 0;
+    const double seconds = item_seconds > 0 ? item_seconds : ITEM_SECONDS;
     for (int pass = 0; pass < 2; pass++)
         for (int i = 0; i < work->count; i++) {
             if (work->ready && work->ready(work->state, i, error) < 0)
                 return -1;
             double began = seki_clock();
-            if (work->run(work->state, i, error) < 0)
+            if (work->run(work->state, i, error) < 0 || work->wait(work->state, error) < 0)
                 return -1;
-            double times = ITEM_SECONDS / (seki_clock() - began + 1e-9);
-            repeats[i] = times < 1 ? 1 : times > MAX_REPEATS ? MAX_REPEATS : (int)times;
-            if (!work->ready)
-                repeats[i] = 1;
+            double times = seconds / (seki_clock() - began + 1e-9);
+            repeats[i] = once || times < 1 ? 1 : times > MAX_REPEATS ? MAX_REPEATS : (int)times;
         }
     return 0;
 }
@@ -150,13 +153,16 @@ static int run_round(struct work *work, const int *repeats, struct seki_error *e
     for (int i = 0; i < work->count; i++) {
         /* After what else was in the caches, once without the clock. */
         if (work->ready &&
-            (work->ready(work->state, i, error) < 0 || work->run(work->state, i, error) < 0))
+            (work->ready(work->state, i, error) < 0 || work->run(work->state, i, error) < 0 ||
+             work->wait(work->state, error) < 0))
             return -1;
         long before = page_faults();
         double began = seki_clock();
         for (int times = 0; times < repeats[i]; times++)
             if (work->run(work->state, i, error) < 0)
                 return -1;
+        if (work->wait(work->state, error) < 0)
+            return -1;
         seconds[i] = (seki_clock() - began) / repeats[i];
         faults[i] = (double)(page_faults() - before) / repeats[i];
     }
@@ -171,10 +177,10 @@ static int run_round(struct work *work, const int *repeats, struct seki_error *e
     return 0;
 }
 
-static int serve(struct work *work, struct seki_error *error)
+static int serve(struct work *work, double item_seconds, struct seki_error *error)
 {
     int repeats[MAX_ITEMS];
-    if (warm(work, repeats, error) < 0)
+    if (warm(work, item_seconds, repeats, error) < 0)
         return -1;
     printf("{\"version\": \"%s\", \"compiler\": \"%s\", \"macs\": [", SEKI_VERSION, __VERSION__);
     for (int i = 0; i < work->count; i++)
@@ -204,7 +210,7 @@ static int run(const struct bench_options *o, struct seki_error *error)
                      ? bench_operations_open(&work, backend, o, lines, error)
                      : bench_network_open(&work, backend, o, lines, error);
     if (status == 0) {
-        status = serve(&work, error);
+        status = serve(&work, o->item_seconds, error);
         work.close(work.state);
     }
     seki_backend_close(backend);

@@ -14,7 +14,8 @@ struct bench_options {
     long channels, layers, batch, threads;
     double auxiliary, drop_path, clip, rate, decay;
     const char *backend, *precision;
-    const char *items; /* a file: a genotype a line, or "OPERATION CHANNELS SIZE forward|both" */
+    double item_seconds; /* how long an item is run for a time; 0: networks once */
+    const char *items;   /* a file: a genotype a line, or "OPERATION CHANNELS SIZE forward|both" */
 };
 
 /* Pieces of work that can be done again and again. */
@@ -26,6 +27,8 @@ struct work {
     int (*ready)(void *state, int item, struct seki_error *error);
     /* An item once: a step, a batch scored, an operation. */
     int (*run)(void *state, int item, struct seki_error *error);
+    /* Until all that was run is done: a backend may compute later. */
+    int (*wait)(void *state, struct seki_error *error);
     void (*close)(void *state);
 };
 

@@ -52,6 +52,19 @@ static int take_step(struct network_work *work, struct seki_error *error)
     return backend->ops->sgd(backend, &call, error);
 }
 
+static int network_wait(void *state, struct seki_error *error)
+{
+    struct network_work *work = state;
+    struct seki_tally tallies[SEKI_MAX_PENDING];
+    int count = seki_network_pending(work->network);
+    if (seki_network_collect(work->network, tallies, error) < 0)
+        return -1;
+    for (int i = 0; i < count; i++)
+        if (!isfinite(tallies[i].loss))
+            return seki_fail(error, SEKI_BAD_INPUT, "diverged", "the loss is not finite");
+    return 0;
+}
+
 static int network_run(void *state, int item, struct seki_error *error)
 {
     struct network_work *work = state;
@@ -64,14 +77,12 @@ static int network_run(void *state, int item, struct seki_error *error)
     if (work->mode != SEKI_MODE_TRAIN)
         return seki_network_evaluate(work->network, &batch, work->mode, NULL, &result, error);
     struct seki_drop_path drop_path = {o->drop_path, 0, work->steps++};
+    if (seki_network_pending(work->network) == SEKI_MAX_PENDING && network_wait(work, error) < 0)
+        return -1;
     if (seki_network_gradients(work->network, &batch, o->auxiliary,
-                               o->drop_path > 0 ? &drop_path : NULL, &result, error) < 0)
+                               o->drop_path > 0 ? &drop_path : NULL, NULL, error) < 0)
         return -1;
-    if (take_step(work, error) < 0)
-        return -1;
-    if (!isfinite(result.loss))
-        return seki_fail(error, SEKI_BAD_INPUT, "diverged", "the loss is not finite");
-    return 0;
+    return take_step(work, error);
 }
 
 static int read_genotypes(struct work *all, struct network_work *work,
@@ -143,6 +154,7 @@ int bench_network_open(struct work *all, struct seki_backend *backend,
                                                        : SEKI_MODE_INFER;
     all->state = work;
     all->run = network_run;
+    all->wait = network_wait;
     all->close = network_close;
     if (read_genotypes(all, work, &config, lines, error) < 0 || make_batch(work, error) < 0 ||
         open_network(work, backend, &config, error) < 0) {

@@ -223,6 +223,13 @@ static int operation_run(void *state, int item, struct seki_error *error)
     return operation->both ? ops->backward(operation->block, &call, error) : 0;
 }
 
+static int operation_wait(void *state, struct seki_error *error)
+{
+    struct operations_work *work = state;
+    char first[4];
+    return work->backend->ops->read(work->backend, first, work->x, sizeof first, error);
+}
+
 int bench_operations_open(struct work *all, struct seki_backend *backend,
                           const struct bench_options *options, char **lines,
                           struct seki_error *error)
@@ -237,6 +244,7 @@ int bench_operations_open(struct work *all, struct seki_backend *backend,
     all->state = work;
     all->ready = operation_ready;
     all->run = operation_run;
+    all->wait = operation_wait;
     all->close = operations_close;
     int status = work->operations ? 0 : -1;
     for (int i = 0; status == 0 && i < all->count; i++) {

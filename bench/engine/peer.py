@@ -26,7 +26,9 @@ def parse():
     for name, default in (("auxiliary", 0), ("drop-path", 0), ("clip", 5), ("rate", 0.025), ("weight-decay", 3e-4)):
         parser.add_argument("--" + name, type=float, default=default)
     parser.add_argument("--nesterov", action="store_true")
-    parser.add_argument("--precision", choices=("fp32", "bf16"), default="fp32")
+    parser.add_argument("--precision", choices=("fp32", "tf32", "bf16"), default="fp32")
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
+    parser.add_argument("--item-seconds", type=float, default=0)
     parser.add_argument("--format", choices=("contiguous", "channels-last"), default="contiguous")
     parser.add_argument("--how", choices=("eager", "compiled", "frozen"), default="eager")
     options = parser.parse_args()
@@ -36,7 +38,7 @@ def parse():
 
 def precision(options):
     if options.precision == "bf16":
-        return torch.autocast("cpu", dtype=torch.bfloat16)
+        return torch.autocast(options.device, dtype=torch.bfloat16)
     return contextlib.nullcontext()
 
 
@@ -50,9 +52,9 @@ class NetworkWork:
                                       options.drop_path)
         else:
             self.model = models.Nas201(items[0], options.channels, options.layers)
-        self.model.to(memory_format=options.format).train(options.work != "infer")
-        self.x = torch.randn(options.batch, 3, 32, 32).to(memory_format=options.format)
-        self.labels = torch.arange(options.batch) % 10
+        self.model.to(options.device, memory_format=options.format).train(options.work != "infer")
+        self.x = torch.randn(options.batch, 3, 32, 32).to(options.device, memory_format=options.format)
+        self.labels = (torch.arange(options.batch) % 10).to(options.device)
         self.parameters = list(self.model.parameters())
         self.optimiser = self.open_optimiser()
         self.call = self.model
@@ -96,7 +98,12 @@ class NetworkWork:
         if self.options.clip > 0:
             torch.nn.utils.clip_grad_norm_(self.parameters, self.options.clip)
         self.optimiser.step()
-        if not torch.isfinite(loss):
+        self.loss = loss.detach()
+        if self.options.device == "cpu":
+            self.check()
+
+    def check(self):
+        if self.options.work == "train" and not torch.isfinite(self.loss):
             sys.exit("peer.py: the loss is not finite")
 
 
@@ -113,14 +120,14 @@ class OperationsWork:
             if name == "skip_connect_2":
                 name, stride = "skip_connect", 2
             module = models.operation(name.replace("plain_", ""), channels, stride, False, not plain)
-            module.to(memory_format=options.format).train()
+            module.to(options.device, memory_format=options.format).train()
             self.items.append((module, self.tensor(channels, side), self.tensor(channels, side // stride),
                                direction == "both"))
 
     def tensor(self, channels, side):
         if (channels, side) not in self.tensors:
             value = torch.randn(self.options.batch, channels, side, side)
-            self.tensors[channels, side] = value.to(memory_format=self.options.format)
+            self.tensors[channels, side] = value.to(self.options.device, memory_format=self.options.format)
         return self.tensors[channels, side]
 
     def run(self, item):
@@ -136,20 +143,30 @@ class OperationsWork:
         for parameter in module.parameters():
             parameter.grad = None
 
+    def check(self):
+        pass
+
 
 def faults():
     usage = resource.getrusage(resource.RUSAGE_SELF)
     return usage.ru_minflt + usage.ru_majflt
 
 
+def wait(work):
+    if work.options.device == "cuda":
+        torch.cuda.synchronize()
+
+
 def warm(work):
     repeats = [1] * work.count
+    item_seconds = work.options.item_seconds or (ITEM_SECONDS if work.settles else 0)
     for _ in range(2):
         for item in range(work.count):
             began = time.perf_counter()
             work.run(item)
+            wait(work)
             seconds = time.perf_counter() - began
-            repeats[item] = max(1, min(MAX_REPEATS, int(ITEM_SECONDS / seconds))) if work.settles else 1
+            repeats[item] = max(1, min(MAX_REPEATS, int(item_seconds / seconds)))
     return repeats
 
 
@@ -158,11 +175,14 @@ def run_round(work, repeats):
     for item in range(work.count):
         if work.settles:
             work.run(item)
+            wait(work)
         before, began = faults(), time.perf_counter()
         for _ in range(repeats[item]):
             work.run(item)
+        wait(work)
         seconds.append((time.perf_counter() - began) / repeats[item])
         missed.append((faults() - before) / repeats[item])
+    work.check()
     return {"seconds": seconds, "faults": missed, "peak_kib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss}
 
 
@@ -171,6 +191,8 @@ def main():
     torch.set_num_threads(options.threads)
     torch.set_num_interop_threads(1)
     torch.manual_seed(0)
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = options.precision != "fp32"
+    torch.backends.cudnn.benchmark = True
     with open(options.items, encoding="utf-8") as file:
         items = file.read().splitlines()
     work = (OperationsWork if options.work == "operations" else NetworkWork)(options, items)

@@ -50,6 +50,11 @@ void seki_held_close(struct held *held)
     *held = (struct held){0};
 }
 
+size_t seki_held_bytes(const struct held *held, const struct seki_dataset *dataset)
+{
+    return held->bytes ? (size_t)held->count * picture_bytes(dataset) : 0;
+}
+
 size_t seki_held_picture(const struct held *held, const struct seki_dataset *dataset)
 {
     return held->bytes ? 0 : picture_bytes(dataset);

@@ -171,6 +171,17 @@ struct seki_network *seki_trainer_network(struct seki_trainer *trainer)
     return trainer->network;
 }
 
+struct seki_trainer_memory seki_trainer_memory(struct seki_trainer *trainer)
+{
+    size_t parameters, statistics;
+    seki_network_parameters(trainer->network, &parameters);
+    seki_network_statistics(trainer->network, &statistics);
+    return (struct seki_trainer_memory){
+        .activations = seki_network_activation_bytes(trainer->network),
+        .parameters = (3 * parameters + statistics) * sizeof(float),
+        .pictures = seki_held_bytes(&trainer->held, trainer->dataset)};
+}
+
 int seki_trainer_test(struct seki_trainer *trainer, double *accuracy, double *loss,
                       struct seki_error *error)
 {

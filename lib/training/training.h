@@ -74,6 +74,13 @@ int seki_trainer_epochs(const struct seki_trainer *trainer); /* in all */
 long seki_trainer_steps_done(const struct seki_trainer *trainer);
 long seki_trainer_steps(const struct seki_trainer *trainer);
 struct seki_network *seki_trainer_network(struct seki_trainer *trainer);
+/* Of the backend's memory, in bytes. */
+struct seki_trainer_memory {
+    size_t activations; /* with their gradients and what lives during one block */
+    size_t parameters;  /* with gradients, momenta and running statistics */
+    size_t pictures;    /* where the backend holds them */
+};
+struct seki_trainer_memory seki_trainer_memory(struct seki_trainer *trainer);
 
 struct seki_epoch_report {
     int epoch;                         /* from 1 */

@@ -93,6 +93,8 @@ int seki_held_open(struct held *held, struct seki_backend *backend,
                    long count, const struct seki_normalisation *normalisation,
                    struct seki_error *error);
 void seki_held_close(struct held *held);
+/* Of the backend's memory. */
+size_t seki_held_bytes(const struct held *held, const struct seki_dataset *dataset);
 /* Floats that the host needs for a picture: none of one that is held. */
 size_t seki_held_picture(const struct held *held, const struct seki_dataset *dataset);
 

@@ -15,7 +15,7 @@ struct training_options {
     long channels, layers, images, threads;
     long epochs, batch, save_every;
     double rate, rate_end, momentum, decay, clip;
-    bool resume, quiet;
+    bool resume, quiet, verbose;
     uint64_t seed;
     bool channels_given, layers_given, epochs_given, batch_given, rate_given, rate_end_given,
         momentum_given, decay_given, clip_given;
@@ -86,6 +86,10 @@ struct training_options {
     MACHINE_OPTIONS(o),                                                                            \
         {"seed", 0,   SEKI_OPTION_SEED, &(o)->seed, "N", "seed of all that is random", NULL, 0,    \
          0,      NULL},                                                                            \
+        {"verbose",     'v',  SEKI_OPTION_FLAG,                                                    \
+         &(o)->verbose, NULL, "say what computes, and what memory it takes",                       \
+         NULL,          0,    0,                                                                   \
+         NULL},                                                                                    \
     {                                                                                              \
         "quiet", 'q', SEKI_OPTION_FLAG, &(o)->quiet, NULL, "no progress, no notes", NULL, 0, 0,    \
             NULL                                                                                   \

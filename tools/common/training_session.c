@@ -65,6 +65,17 @@ static void tell_where(struct training_session *session)
                   seki_trainer_epochs(trainer), rest);
 }
 
+static void tell_memory(const struct training_session *session)
+{
+    const struct seki_backend *backend = session->backend;
+    const struct seki_trainer_memory memory = seki_trainer_memory(session->trainer);
+    seki_log_note(session->log,
+                  "%s computes, in %s; a step takes %zu bytes of activations and %zu of parameters "
+                  "with gradients and momenta, %zu hold pictures",
+                  backend->ops->name, seki_precision_name(backend->precision), memory.activations,
+                  memory.parameters, memory.pictures);
+}
+
 int training_session_open(struct training_session *session,
                           const struct seki_training_settings *settings, struct seki_error *error)
 {
@@ -81,6 +92,8 @@ int training_session_open(struct training_session *session,
     session->trainer = seki_trainer_open(session->backend, session->dataset, settings, error);
     if (!session->trainer || check_stopped(session, error) < 0)
         return -1;
+    if (o->verbose)
+        tell_memory(session);
     int resumed = o->resume ? seki_trainer_resume(session->trainer, o->output, error) : 0;
     if (resumed > 0)
         tell_where(session);

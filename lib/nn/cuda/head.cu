@@ -80,7 +80,8 @@ __global__ void __launch_bounds__(THREADS, 1) linear_gradient(const cuda_head h)
 }
 
 /* A block has an image and up to 64 channels. */
-template <typename T> __global__ void __launch_bounds__(THREADS, 1) mean_gradient(const mean_call call)
+template <typename T>
+__global__ void __launch_bounds__(THREADS, 1) mean_gradient(const mean_call call)
 {
     const cuda_head &h = call.h;
     const place<1> at(call.s, h.channels);

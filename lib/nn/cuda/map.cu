@@ -33,7 +33,8 @@ struct unmap_call {
     sharing s;
 };
 
-template <typename T, int V> __global__ void __launch_bounds__(THREADS, 1) unmap(const unmap_call call)
+template <typename T, int V>
+__global__ void __launch_bounds__(THREADS, 1) unmap(const unmap_call call)
 {
     const cuda_unmap &u = call.u;
     const place<V> at(call.s, u.channels);

@@ -9,7 +9,8 @@ struct pictures_shared {
 };
 
 /* A block has a picture. Its crop is read once: it lies in the host's memory. */
-template <typename T> __global__ void __launch_bounds__(THREADS, 1) pictures(const cuda_pictures call)
+template <typename T>
+__global__ void __launch_bounds__(THREADS, 1) pictures(const cuda_pictures call)
 {
     pictures_shared *shared = shared_memory<pictures_shared>();
     const int image = (int)blockIdx.x, plane = call.height * call.width;

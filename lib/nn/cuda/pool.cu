@@ -109,7 +109,8 @@ static __device__ inline void end_moments(const cuda_moments &out, const sharing
         finish_moments(out, at.first, at.count, (int)gridDim.x, doubles);
 }
 
-template <typename T, int V> __global__ void __launch_bounds__(THREADS, 1) pool(const pool_call call)
+template <typename T, int V>
+__global__ void __launch_bounds__(THREADS, 1) pool(const pool_call call)
 {
     const cuda_pool &p = call.p;
     pool_shared<V> *shared = shared_memory<pool_shared<V>>();
