@@ -3,9 +3,9 @@
 # PyTorch on the same GPU, a supernet's epochs and the scoring of 50 candidates at the sizes of a search. What it
 # measures lies in OUT (build/gpu/results): about.txt, tests.log, gpu.jsonl (lines of bench/engine/run), search.jsonl, table.md.
 #
-#   bench/gpu.sh --bundle    here: builds, and puts programs, tests and the libraries that they need into build/gpu, for a
-#                            machine without network (build/gpu is all that must be brought there besides the sources)
-#   bench/gpu.sh             there, in the sources' folder: runs build/gpu; without it builds first
+#   bench/gpu.sh --bundle    here: builds, and packs programs, tests and the libraries that they need into build/gpu.tar.xz,
+#                            for a machine without network, which needs nothing else but the sources
+#   bench/gpu.sh             there, in the sources' folder: runs what was packed; without it builds first
 #   bench/gpu.sh --on cpu    tries the script itself, short, on a machine without a GPU
 set -eu
 top=$(cd "$(dirname "$0")/.." && pwd)
@@ -31,7 +31,7 @@ build() { # FOLDER
 # The libraries of the programs, but for those that every system has.
 copy_libraries() {
     mkdir -p "$root/libraries"
-    ldd "$root"/tests/* "$root/bench/engine" "$root"/bin/* | awk '$3 ~ /^\// { print $3 }' | sort -u |
+    ldd "$root"/tests/* "$root/bench/engine" "$root"/bin/* "$root/lib/seki/seki-cuda.so" | awk '$3 ~ /^\// { print $3 }' | sort -u |
         grep -vE '/(libc|libm|libdl|libpthread|librt|libresolv|ld-linux[^/]*)\.so' | xargs -I {} cp -L {} "$root/libraries"
 }
 
@@ -45,7 +45,8 @@ if [ -n "$bundle" ]; then
     cp build/lib/seki/seki-cuda.so "$root/lib/seki"
     strip "$root"/bin/* "$root"/tests/* "$root"/bench/*
     copy_libraries
-    du -sh "$root" >&2
+    tar -C build -cJf build/gpu.tar.xz gpu
+    du -sh build/gpu.tar.xz >&2
     exit 0
 fi
 
@@ -54,7 +55,9 @@ limit=530 # seconds for all
 left() {
     echo $((limit - $(date +%s) + began))
 }
-if ! [ -d "$root/bin" ]; then
+if ! [ -d "$root/bin" ] && [ -e build/gpu.tar.xz ]; then
+    tar -C build -xf build/gpu.tar.xz
+elif ! [ -d "$root/bin" ]; then
     root=$top/build
     build build
 fi
@@ -79,9 +82,12 @@ seki-eval --backend list >&2
 
 say "tests"
 for name in $tests; do
-    timeout 120 "$root/tests/$name" && echo "$name: passed" || echo "$name: FAILED with status $?"
+    status=0
+    timeout 120 "$root/tests/$name" >"$data/log" 2>&1 || status=$?
+    cat "$data/log"
+    echo "$name: status $status, $(grep -c '^\[       OK' "$data/log") passed, $(grep '^\[  SKIPPED \] test' "$data/log" | sort -u | grep -c .) skipped"
 done >"$out/tests.log" 2>&1
-grep -E ': passed$|FAILED' "$out/tests.log" >&2 || :
+grep -E ': status [0-9]' "$out/tests.log" >&2 || :
 
 # run CASE OPTION…: the engine beside PyTorch.
 measure() {
@@ -115,9 +121,9 @@ timeout "$(left)" seki-supernet -d "$data" -o "$data/supernet.st" -e 3 -n "$imag
     sed 's/^{/{"measured": "supernet epoch", /' >>"$out/search.jsonl" || echo "gpu.sh: the supernet was not trained" >&2
 if [ -e "$data/supernet.st" ]; then
     seki-propose --policy random --space darts -n "$candidates" --seed 1 >"$data/candidates"
-    scoring=$(date +%s.%N)
+    scoring=$(date +%s%N)
     timeout "$(left)" seki-eval -q -s "$data/supernet.st" -d "$data" -B "$device" "$data/candidates" >"$data/scored"
-    echo "{\"measured\": \"candidates\", \"count\": $(grep -c '"score"' "$data/scored"), \"seconds\": $(echo "$(date +%s.%N) - $scoring" | bc -l)}" >>"$out/search.jsonl"
+    echo "{\"measured\": \"candidates\", \"count\": $(grep -c '"score"' "$data/scored"), \"milliseconds\": $((($(date +%s%N) - scoring) / 1000000))}" >>"$out/search.jsonl"
 fi
 cat "$out/search.jsonl" >&2
 
@@ -127,6 +133,6 @@ for case in nas201-train supernet-score final-infer; do
     # shellcheck disable=SC2086
     measure $case $quick
 done
-bench/engine/table "$out/gpu.jsonl" >"$out/table.md" || :
+bench/engine/table ${quick:+--quick} "$out/gpu.jsonl" >"$out/table.md" || :
 cat "$out/table.md"
 say "done: $out"
