@@ -312,7 +312,7 @@ lint-format: lint-deps
 # error only counts warnings.
 lint-tidy: lint-deps $(BUILD)/libraries
 	@printf '%s\0' $(filter %.c,$(C_FILES)) | xargs -0 -P 4 -I {} sh -c 'clang-tidy --quiet \
-	    --warnings-as-errors="*" "$$0" -- -std=c11 -fopenmp -Itools $(ALL_CPPFLAGS) -DSEKI_DATADIR=\"\" 2>/dev/null' {}
+	    --warnings-as-errors="*" "$$0" -- -std=c11 -fopenmp -Itools -Itests/cuda $(ALL_CPPFLAGS) -DSEKI_DATADIR=\"\" 2>/dev/null' {}
 
 # invalidPointerCast: buffers of bytes are read as vectors of floats. The tests apart from what they call:
 # across both, a struct seki_error that is to be filled in is taken for one that is read.

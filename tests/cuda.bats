@@ -1,7 +1,7 @@
 #!/usr/bin/env bats
 # The GPU backend from the programs' side: the shared object, how it is found and refused; and
 # training and scoring on what tests/cuda puts in a GPU's place.
-# shellcheck disable=SC2094 # no command reads what it writes
+# shellcheck disable=SC2030,SC2031,SC2094 # tests are subshells; no command reads what it writes
 
 load helpers
 load pictures

@@ -82,7 +82,7 @@ void seki_batch_fill(const struct seki_dataset *dataset, enum seki_split split,
     struct tables tables;
     if (normalisation->channels != channels || channels > SEKI_MAX_CHANNELS)
         SEKI_BUG("normalisation of another number of channels than the pictures have");
-    seki_normalisation_values(normalisation, tables.value[0]);
+    seki_normalisation_values(normalisation, &tables.value[0][0]);
     for (int i = 0; i < count; i++) {
         struct seki_augmentation_plan plan = {0};
         int label;

@@ -154,16 +154,16 @@ struct seki_network {
     size_t arena_bytes;
     char *scratch;
     size_t scratch_bytes;
-    int lane;                          /* at work */
     char *lane_memory[SEKI_MAX_LANES]; /* of lanes 1 on: arena without what is held, scratch */
     size_t lane_bytes[SEKI_MAX_LANES];
     struct recording recordings[MOST_RECORDINGS];
-    int next_recording;
     int32_t *labels;            /* backend memory, max_images */
     struct seki_tally *tallies; /* backend memory, TALLIES */
-    int pending, tally;         /* the first so many are to be collected; the last one's place */
     float *keep, *keep_host;    /* rows x max_images: backend memory, host */
     int max_images, keep_rows;
+    int pending, tally; /* the first so many are to be collected; the last one's place */
+    int lane;           /* at work */
+    int next_recording;
     struct seki_range *active;
     int active_count;
 };

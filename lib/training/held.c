@@ -37,7 +37,7 @@ int seki_held_open(struct held *held, struct seki_backend *backend,
     held->values = backend->ops->memory(backend, value_bytes, error);
     if (!held->bytes || !held->values || copy_pictures(held, dataset, split, error) < 0)
         return -1;
-    seki_normalisation_values(normalisation, values[0]);
+    seki_normalisation_values(normalisation, &values[0][0]);
     return backend->ops->write(backend, held->values, values, value_bytes, error);
 }
 
