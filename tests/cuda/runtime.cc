@@ -226,6 +226,21 @@ cudaError_t cudaDeviceGetAttribute(int *value, enum cudaDeviceAttr attribute, in
 
 static void not_in_capture(const char *what);
 
+/* What frees need not wait for what still uses it: the caller must have. */
+static void not_in_use(const char *what)
+{
+    for (cudaStream_t stream : streams)
+        if (!stream->queue.empty())
+            grid_mistake("%s while work is left in a stream", what);
+}
+
+cudaError_t cudaDeviceSynchronize(void)
+{
+    not_in_capture("waiting for the device");
+    finish_all();
+    return cudaSuccess;
+}
+
 cudaError_t cudaMalloc(void **memory, size_t bytes)
 {
     const long limit = from_environment("STAND_IN_MEMORY", 0);
@@ -255,7 +270,7 @@ cudaError_t cudaFree(void *memory)
 
     if (entry == device.end())
         return fail(cudaErrorInvalidValue);
-    finish_all(); /* as cudaFree waits for the device */
+    not_in_use("cudaFree");
     unmap_piece(entry->second);
     device.erase(entry);
     return cudaSuccess;
@@ -280,7 +295,7 @@ cudaError_t cudaFreeHost(void *memory)
 
     if (entry == locked.end())
         return fail(cudaErrorInvalidValue);
-    finish_all();
+    not_in_use("cudaFreeHost");
     unmap_piece(entry->second);
     locked.erase(entry);
     return cudaSuccess;
@@ -413,7 +428,7 @@ cudaError_t cudaGraphLaunch(cudaGraphExec_t executable, cudaStream_t stream)
 
 cudaError_t cudaGraphExecDestroy(cudaGraphExec_t executable)
 {
-    finish_all(); /* no work of it may be left */
+    /* What of it is still to run is freed when it has run. */
     delete executable;
     return cudaSuccess;
 }

@@ -60,7 +60,7 @@ void seki_cuda_block_close(struct seki_block *block)
 static int check_images(const struct seki_block *block, int images, struct seki_error *error)
 {
     const int in = cuda_pixels(&block->spec.in), out = cuda_pixels(&block->info.out);
-    const int most = INT32_MAX / (in > out ? in : out);
+    const int most = (INT32_MAX - CUDA_BEYOND) / (in > out ? in : out);
 
     if (images >= 1 && images <= most)
         return 0;

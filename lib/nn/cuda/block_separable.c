@@ -154,7 +154,6 @@ static cudaError_t backward_stage(const struct seki_block *block, const struct c
     pointwise->dx = depthwise->dy = p->dfiltered;
     pointwise->dweight = seki_cuda_gradient(block, work, SEKI_WEIGHT, repeat);
     depthwise->dweight = seki_cuda_gradient(block, work, SEKI_DEPTHWISE, repeat);
-    depthwise->counters = backend->counters;
     if (repeat > 0) {
         depthwise->dx = p->dmiddle;
         depthwise->sums = seki_cuda_norm_sums(block, work, &p->stages[0].norm);

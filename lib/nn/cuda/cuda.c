@@ -59,6 +59,7 @@ static void cuda_close(struct seki_backend *base)
 
     if (backend == NULL)
         return;
+    cudaDeviceSynchronize(); /* what is freed may be in use: cudaFree need not wait for that */
     cudaFree(backend->partial);
     seki_cuda_ring_close(backend);
     seki_cuda_lanes_close(backend);

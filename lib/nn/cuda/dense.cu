@@ -392,6 +392,20 @@ static cudaError_t launch_columns(cudaStream_t stream, const dense_call &call)
                   sizeof(dense_shared<NT>), call);
 }
 
+/* Tiles of 8 columns of a block: as few as share out the columns evenly among groups of 64, and
+ * fewer where there would be too few blocks for a card. It follows from the shapes alone. */
+static int tiles_of(int written, int blocks)
+{
+    enum { ENOUGH = 128 };
+    const int groups = (written + CUDA_GROUP - 1) / CUDA_GROUP;
+    const int tiles = ((written + groups - 1) / groups + COLUMNS - 1) / COLUMNS;
+    int nt = tiles <= 2 ? 2 : tiles <= 4 ? 4 : tiles <= 6 ? tiles : 8;
+
+    while (nt > 2 && blocks * ((written + nt * COLUMNS - 1) / (nt * COLUMNS)) < ENOUGH)
+        nt = nt > 4 ? 4 : 2;
+    return nt;
+}
+
 template <typename T, int TYPE, bool BACKWARD>
 static cudaError_t launch_typed(cudaStream_t stream, const cuda_dense *d)
 {
@@ -408,11 +422,18 @@ static cudaError_t launch_typed(cudaStream_t stream, const cuda_dense *d)
         fit(&f, d->source.x);
     }
     call.fours = fitting_width(f) >= 4;
-    if (written <= 16)
+    switch (tiles_of(written, blocks_for(rows_of(d, BACKWARD), BLOCK_ROWS))) {
+    case 2:
         return launch_columns<T, TYPE, 2, BACKWARD>(stream, call);
-    if (written <= 32)
+    case 4:
         return launch_columns<T, TYPE, 4, BACKWARD>(stream, call);
-    return launch_columns<T, TYPE, 8, BACKWARD>(stream, call);
+    case 5:
+        return launch_columns<T, TYPE, 5, BACKWARD>(stream, call);
+    case 6:
+        return launch_columns<T, TYPE, 6, BACKWARD>(stream, call);
+    default:
+        return launch_columns<T, TYPE, 8, BACKWARD>(stream, call);
+    }
 }
 
 template <bool BACKWARD>

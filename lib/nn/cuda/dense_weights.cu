@@ -175,26 +175,6 @@ __global__ void __launch_bounds__(THREADS, 1) dense_weights(const weights_call c
     }
 }
 
-/* ---- The shares' sums ---------------------------------------------------------------------- */
-
-struct adding {
-    const float *partial;
-    float *to;
-    int parts, count;
-};
-
-__global__ void __launch_bounds__(THREADS, 1) add_parts(const adding call)
-{
-    const int i = (int)(blockIdx.x * THREADS + threadIdx.x);
-    float sum = 0.0f;
-
-    if (i >= call.count)
-        return;
-    for (int part = 0; part < call.parts; part++)
-        sum += call.partial[(size_t)part * (size_t)call.count + (size_t)i];
-    call.to[i] += sum;
-}
-
 /* ---- Launching ----------------------------------------------------------------------------- */
 
 static int side_of(const cuda_dense *call)
@@ -241,7 +221,7 @@ static cudaError_t launch_typed(cudaStream_t stream, const cuda_dense *d)
     const int taps = d->window.kernel_height * d->window.kernel_width;
     weights_call call = {
         *d, false, seki_cuda_dense_splits(d), 0, sides(d, d->outputs), sides(d, d->inputs)};
-    const adding sum = {d->partial, d->dweight, call.splits, d->outputs * d->inputs * taps};
+    const cuda_parts sum = {d->partial, d->dweight, call.splits, 1, d->outputs * d->inputs * taps};
     fitting f = {(int)sizeof(T), 0};
 
     fit(&f, d->inputs);
@@ -256,7 +236,7 @@ static cudaError_t launch_typed(cudaStream_t stream, const cuda_dense *d)
 
     if (status != cudaSuccess)
         return status;
-    return launch(stream, add_parts, dim3((unsigned)((sum.count + THREADS - 1) / THREADS)), 0, sum);
+    return seki_cuda_add_parts(stream, &sum);
 }
 
 cudaError_t seki_cuda_dense_weights(cudaStream_t stream, enum cuda_type type,

@@ -268,21 +268,6 @@ static __device__ inline void taps_gradient(const depthwise_call &call, const pl
     }
 }
 
-/* The shares' sums of the group's taps, in their order. */
-template <int V>
-static __device__ inline void end_weights(const cuda_depthwise &d, const place<V> &at, int taps)
-{
-    for (int i = (int)threadIdx.x; i < taps * at.count; i += THREADS) {
-        const int tap = i / at.count, c = at.first + i % at.count;
-        float sum = 0.0f;
-
-        for (int b = 0; b < (int)gridDim.x; b++)
-            sum += d.partial[((size_t)b * (size_t)taps + (size_t)tap) * (size_t)d.channels +
-                             (size_t)c];
-        d.dweight[(size_t)c * (size_t)taps + (size_t)tap] += sum;
-    }
-}
-
 template <int V>
 static __device__ inline void put_sums(const depthwise_call &call, const place<V> &at,
                                        cuda_gradient_means (&sums)[V], cuda_gradient_means *shared)
@@ -335,10 +320,8 @@ __global__ void __launch_bounds__(THREADS, 1) depthwise_backward(const depthwise
         for (int kx = 0; kx < W::SIDE; kx++)
             put_taps<V>(call, at, W::TAPS, ky * W::SIDE + kx, acc[kx], shared->rows);
     }
-    if (!last_block(&d.counters[blockIdx.y], gridDim.x, &shared->ended))
-        return;
-    end_weights<V>(d, at, W::TAPS);
-    if (d.dx.data != nullptr && d.sums.partial != nullptr)
+    if (d.dx.data != nullptr && d.sums.partial != nullptr &&
+        last_block(&d.sums.counters[blockIdx.y], gridDim.x, &shared->ended))
         finish_gradient_sums(d.sums, at.first, at.count, (int)gridDim.x, shared->sums);
 }
 
@@ -462,10 +445,8 @@ __global__ void __launch_bounds__(THREADS, 1) any_depthwise_backward(const depth
         }
         put_taps<1>(call, at, taps, tap, acc, shared->rows);
     }
-    if (!last_block(&d.counters[blockIdx.y], gridDim.x, &shared->ended))
-        return;
-    end_weights<1>(d, at, taps);
-    if (d.dx.data != nullptr && d.sums.partial != nullptr)
+    if (d.dx.data != nullptr && d.sums.partial != nullptr &&
+        last_block(&d.sums.counters[blockIdx.y], gridDim.x, &shared->ended))
         finish_gradient_sums(d.sums, at.first, at.count, (int)gridDim.x, shared->sums);
 }
 
@@ -490,7 +471,7 @@ int seki_cuda_depthwise_blocks(const struct cuda_depthwise *d)
 {
     const cuda_window &w = d->window;
 
-    return blocks_for((long long)w.images * w.height * w.width * d->channels, 8192);
+    return blocks_for((long long)w.images * w.height * w.width * d->channels, 2048);
 }
 
 template <typename T, int V, typename W>
@@ -594,5 +575,10 @@ cudaError_t seki_cuda_depthwise(cudaStream_t stream, enum cuda_type type,
 cudaError_t seki_cuda_depthwise_backward(cudaStream_t stream, enum cuda_type type,
                                          const struct cuda_depthwise *call)
 {
-    return launch_typed(stream, type, call, true);
+    const int taps = call->window.kernel_height * call->window.kernel_width;
+    const cuda_parts sum = {call->partial, call->dweight, seki_cuda_depthwise_blocks(call), taps,
+                            call->channels};
+    const cudaError_t status = launch_typed(stream, type, call, true);
+
+    return status == cudaSuccess ? seki_cuda_add_parts(stream, &sum) : status;
 }

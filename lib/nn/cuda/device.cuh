@@ -382,17 +382,16 @@ static __device__ inline void merge_rows(Item (&value)[V], Item *shared, const s
  * written, and the counter is ready for the next grid. Every thread calls it. */
 static __device__ inline bool last_block(unsigned *counter, unsigned blocks, unsigned *shared)
 {
-    __threadfence();
     __syncthreads();
-    if (threadIdx.x == 0)
+    if (threadIdx.x == 0) {
+        __threadfence();
         *shared = atomicAdd(counter, 1u);
+        __threadfence();
+        if (*shared == blocks - 1)
+            *counter = 0;
+    }
     __syncthreads();
-    if (*shared != blocks - 1)
-        return false;
-    __threadfence();
-    if (threadIdx.x == 0)
-        *counter = 0;
-    return true;
+    return *shared == blocks - 1;
 }
 
 /* Sum of `item(i)` over i of 0..blocks-1 for each of the group's channels, all threads at work;
@@ -404,8 +403,11 @@ static __device__ inline double sum_blocks(int count, int blocks, double *shared
     const int part = (int)threadIdx.x / count;
     double sum = 0.0;
 
-    for (int i = part; i < blocks && part < parts; i += parts)
-        sum += item(i, c);
+    if (part < parts) {
+#pragma unroll 8
+        for (int i = part; i < blocks; i += parts)
+            sum += item(i, c);
+    }
     __syncthreads();
     shared[threadIdx.x] = sum;
     __syncthreads();
@@ -438,10 +440,8 @@ static __device__ inline void finish_moments(const cuda_moments &m, int first, i
 {
     const cuda_moment *partial = m.partial + first;
     const int channels = m.channels;
-    double n = sum_blocks(count, blocks, shared, [=](int i, int c) {
-        return (double)partial[(size_t)i * channels + c].count;
-    });
-    double sum = sum_blocks(count, blocks, shared, [=](int i, int c) {
+    const double n = (double)m.count;
+    const double sum = sum_blocks(count, blocks, shared, [=](int i, int c) {
         const cuda_moment &p = partial[(size_t)i * channels + c];
 
         return (double)p.count * p.mean;

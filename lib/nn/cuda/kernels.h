@@ -28,6 +28,8 @@ enum cuda_type {
 /* Blocks of a grid whose results are summed up, at most: the same on every card, so that the sums
  * are, too. */
 #define CUDA_MAX_BLOCKS 256
+/* A grid that goes over all pixels in strides counts so far past the last one, at most. */
+#define CUDA_BEYOND (1 << 16)
 /* Channels that a block works on at a time, at most. */
 #define CUDA_GROUP 64
 /* Counters of blocks that have ended, one for each group of channels of a grid. */
@@ -42,7 +44,7 @@ struct cuda_view {
 /* ---- Normalisation ------------------------------------------------------------------------- */
 
 /* Of a channel: y = (z - mean) * factor + shift; factor = scale * inverse. */
-struct cuda_coefficients {
+struct __attribute__((aligned(16))) cuda_coefficients {
     float mean, inverse, factor, shift;
 };
 
@@ -57,6 +59,7 @@ struct cuda_moments {
     struct cuda_moment *partial; /* blocks x channels */
     unsigned *counters;
     int channels;
+    long long count; /* values of a channel */
     float epsilon, momentum;
     const float *scale, *shift;             /* NULL: 1 and 0 */
     float *running_mean, *running_variance; /* NULL: left as they are */
@@ -71,7 +74,7 @@ struct cuda_source {
 };
 
 /* The mean of a channel's gradient, and of its product with the normalised value. */
-struct cuda_gradient_means {
+struct __attribute__((aligned(8))) cuda_gradient_means {
     float gradient, product;
 };
 
@@ -124,8 +127,7 @@ struct cuda_depthwise {
     struct cuda_view dy;
     struct cuda_view dx; /* of source.x, through its ReLU but not its BN; NULL: not wanted */
     bool add_dx;
-    float *partial; /* blocks x taps x channels */
-    unsigned *counters;
+    float *partial;                 /* blocks x taps x channels */
     float *dweight;                 /* added to */
     struct cuda_gradient_sums sums; /* of dx, where source has a BN */
 };
@@ -135,6 +137,15 @@ cudaError_t seki_cuda_depthwise_backward(cudaStream_t stream, enum cuda_type typ
                                          const struct cuda_depthwise *call);
 /* Blocks that share out the pixels. */
 int seki_cuda_depthwise_blocks(const struct cuda_depthwise *call);
+
+/* to += the sum of the parts, each (rows, columns), in the order of the parts; `to` is the other
+ * way round, (columns, rows). */
+struct cuda_parts {
+    const float *partial;
+    float *to;
+    int parts, rows, columns;
+};
+cudaError_t seki_cuda_add_parts(cudaStream_t stream, const struct cuda_parts *call);
 
 /* Dense: weight (outputs, inputs, kH, kW). dilation is 1. */
 struct cuda_dense {

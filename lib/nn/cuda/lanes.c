@@ -125,8 +125,11 @@ struct seki_recording *seki_cuda_recorded(struct seki_backend *base, struct seki
     struct seki_recording *recording = NULL;
 
     if (seki_cuda_check(backend, cudaStreamEndCapture(backend->stream, &graph), "recording",
-                        error) < 0)
+                        error) < 0) {
+        if (graph != NULL)
+            cudaGraphDestroy(graph);
         return NULL;
+    }
     recording = seki_allocate(1, sizeof *recording, error);
     if (recording == NULL) {
         cudaGraphDestroy(graph);

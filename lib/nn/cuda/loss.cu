@@ -140,6 +140,43 @@ __global__ void __launch_bounds__(THREADS, 1) clear_chunks(const clear_chunks_ca
     }
 }
 
+/* ---- Sums of parts ------------------------------------------------------------------------- */
+
+enum { PART_GROUPS = WARPS };
+
+struct parts_shared {
+    float sums[PART_GROUPS][32];
+};
+
+/* A block has 32 neighbouring numbers, a warp every fourth part of them. */
+__global__ void __launch_bounds__(THREADS, 1) add_parts(const cuda_parts call)
+{
+    parts_shared *shared = shared_memory<parts_shared>();
+    const int lane = (int)threadIdx.x % 32, group = (int)threadIdx.x / 32;
+    const int count = call.rows * call.columns, i = (int)blockIdx.x * 32 + lane;
+    float sum = 0.0f;
+
+    if (i < count) {
+#pragma unroll 8
+        for (int part = group; part < call.parts; part += PART_GROUPS)
+            sum += call.partial[(size_t)part * (size_t)count + (size_t)i];
+    }
+    shared->sums[group][lane] = sum;
+    __syncthreads();
+    if (group != 0 || i >= count)
+        return;
+    for (int g = 1; g < PART_GROUPS; g++)
+        sum += shared->sums[g][lane];
+    call.to[(i % call.columns) * call.rows + i / call.columns] += sum;
+}
+
+cudaError_t seki_cuda_add_parts(cudaStream_t stream, const struct cuda_parts *call)
+{
+    const unsigned blocks = (unsigned)((call->rows * call->columns + 31) / 32);
+
+    return launch(stream, add_parts, dim3(blocks), sizeof(parts_shared), *call);
+}
+
 static dim3 blocks_of(const cuda_chunks &chunks)
 {
     return dim3((unsigned)blocks_for(chunks.count, 1));

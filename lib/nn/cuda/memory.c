@@ -118,7 +118,10 @@ void seki_cuda_release(struct seki_backend *base, void *memory)
 
     if (memory == NULL)
         return;
-    status = cudaFree(memory);
+    /* cudaFree need not wait for work that uses it. */
+    status = cudaDeviceSynchronize();
+    if (status == cudaSuccess)
+        status = cudaFree(memory);
     if (backend->failed == cudaSuccess)
         backend->failed = status;
 }

@@ -39,6 +39,7 @@ static struct cuda_moments moments(const struct seki_block *block, const struct 
         .partial = norm->partial,
         .counters = block->backend->counters,
         .channels = norm->channels,
+        .count = norm->count,
         .epsilon = SEKI_NORM_EPSILON,
         .momentum = SEKI_NORM_MOMENTUM,
         .scale = from_first(norm, seki_cuda_parameter(block, work, SEKI_SCALE, norm->repeat)),
