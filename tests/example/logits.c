@@ -86,7 +86,8 @@ static int print_logits(const struct task *task, struct opened *o, struct seki_e
         o->indices[i] = i;
     seki_batch_fill(o->dataset, SEKI_TRAIN_SPLIT, o->indices, task->images, &task->normalisation,
                     NULL, 0, 0, o->pictures, o->labels);
-    struct seki_batch batch = {task->images, o->pictures, o->labels};
+    struct seki_batch batch = {
+        .images = task->images, .pictures = o->pictures, .labels = o->labels};
     struct seki_batch_result result;
     if (seki_network_evaluate(o->network, &batch,
                               task->supernet ? SEKI_MODE_SCORE : SEKI_MODE_INFER, o->logits,
