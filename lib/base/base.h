@@ -144,6 +144,10 @@ int seki_file_write(const char *path, const void *bytes, size_t count, struct se
 int seki_file_read(const char *path, size_t limit, struct seki_buffer *out,
                    struct seki_error *error);
 
+/* The path of `place` as seen from the folder of the running program; false where there is nothing
+ * of that name, or it does not fit. */
+bool seki_beside_program(const char *place, char *path, size_t size);
+
 /*
  * Exclusive lock on `path`, kept in the file `path`.lock, which holds the owner's process id.
  * It dies with its process (flock), and the file is gone once it is released. Waits up to `seconds`

@@ -316,22 +316,6 @@ void seki_template_free(struct seki_template *prompt)
     free(prompt);
 }
 
-/* The templates' folder beside that of the running program. */
-static bool find_beside(const char *place, char *path, size_t size)
-{
-    char program[PATH_MAX];
-    ssize_t length = readlink("/proc/self/exe", program, sizeof program - 1);
-    char *slash;
-    int wrote;
-
-    program[length > 0 ? length : 0] = '\0';
-    slash = strrchr(program, '/');
-    if (slash == NULL)
-        return false;
-    wrote = snprintf(path, size, "%.*s/%s", (int)(slash - program), program, place);
-    return wrote > 0 && (size_t)wrote < size && access(path, X_OK) == 0;
-}
-
 int seki_prompt_folder(const char *given, char *path, size_t size, struct seki_error *error)
 {
     if (given != NULL) {
@@ -339,9 +323,9 @@ int seki_prompt_folder(const char *given, char *path, size_t size, struct seki_e
             return seki_fail(error, SEKI_BAD_USE, "prompt", "the folder's name is too long");
         return 0;
     }
-    if (find_beside("../share/seki/prompts", path, size) ||
-        find_beside("../../share/prompts", path, size) ||
-        find_beside("../../../share/prompts", path, size)) /* build/sanitize/bin */
+    if (seki_beside_program("../share/seki/prompts", path, size) ||
+        seki_beside_program("../../share/prompts", path, size) ||
+        seki_beside_program("../../../share/prompts", path, size)) /* build/sanitize/bin */
         return 0;
 #ifdef SEKI_DATADIR
     if ((size_t)snprintf(path, size, "%s/prompts", SEKI_DATADIR) < size && access(path, X_OK) == 0)

@@ -1,7 +1,7 @@
 /*
  * module.c - finds and loads a shared object that holds a backend.
  */
-#define _GNU_SOURCE /* readlink, PATH_MAX */
+#define _GNU_SOURCE /* PATH_MAX */
 #include <dlfcn.h>
 #include <limits.h>
 #include <string.h>
@@ -9,25 +9,13 @@
 
 #include "nn/nn_internal.h"
 
-/* Beside the folder of the running program, so that a build and an installation are found alike. */
-static bool find_beside(const char *file, char *path, size_t size)
-{
-    char program[PATH_MAX];
-    ssize_t length = readlink("/proc/self/exe", program, sizeof program - 1);
-    char *slash;
-    int wrote;
-
-    program[length > 0 ? length : 0] = '\0';
-    slash = strrchr(program, '/');
-    if (slash == NULL)
-        return false;
-    wrote = snprintf(path, size, "%.*s/../lib/seki/%s", (int)(slash - program), program, file);
-    return wrote > 0 && (size_t)wrote < size && access(path, R_OK) == 0;
-}
-
 static bool find_module(const char *file, char *path, size_t size)
 {
-    if (find_beside(file, path, size))
+    char place[64];
+
+    /* So that a build and an installation are found alike. */
+    snprintf(place, sizeof place, "../lib/seki/%s", file);
+    if (seki_beside_program(place, path, size))
         return true;
 #ifdef SEKI_LIBDIR
     if ((size_t)snprintf(path, size, "%s/%s", SEKI_LIBDIR, file) < size && access(path, R_OK) == 0)

@@ -3,21 +3,7 @@
  * one, and on the grid that tests/cuda puts in a GPU's place.
  */
 #include "backend_compare.h"
-
-/* NULL, and the test is skipped, where there is none. */
-static struct seki_backend *open_gpu(enum seki_precision precision)
-{
-    struct seki_error error;
-    struct seki_backend *backend = seki_backend_open("cuda", 0, precision, &error);
-
-    if (backend == NULL && error.kind == SEKI_NO_RESOURCE && strcmp(error.code, "backend") == 0) {
-        print_message("%s\n", error.message);
-        skip();
-    }
-    if (backend == NULL)
-        fail_msg("%s", error.message);
-    return backend;
-}
+#include "gpu_fixture.h"
 
 static void check_precision(enum seki_precision precision)
 {

@@ -3,6 +3,7 @@
  * that the host makes.
  */
 #include "data_fixture.h"
+#include "gpu_fixture.h"
 
 #include <math.h>
 
@@ -12,20 +13,6 @@
 static const struct seki_augmentation augmentations[] = {
     {4, true, 16}, {0, true, 0}, {40, true, 0}, {2, false, 5}, {0, false, 1000},
 };
-
-static struct seki_backend *open_gpu(enum seki_precision precision)
-{
-    struct seki_error error;
-    struct seki_backend *backend = seki_backend_open("cuda", 0, precision, &error);
-
-    if (backend == NULL && error.kind == SEKI_NO_RESOURCE && strcmp(error.code, "backend") == 0) {
-        print_message("%s\n", error.message);
-        skip();
-    }
-    if (backend == NULL)
-        fail_msg("%s", error.message);
-    return backend;
-}
 
 struct batch {
     struct seki_shape shape;

@@ -3,24 +3,11 @@
  * backend: the same losses, step for step.
  */
 #include "network_fixture.h"
+#include "gpu_fixture.h"
 
 #include "training/training_internal.h"
 
 enum { STEPS = 50, BATCH = 8, REST = 5 }; /* every fifth batch is smaller */
-
-static struct seki_backend *open_gpu(enum seki_precision precision)
-{
-    struct seki_error error;
-    struct seki_backend *backend = seki_backend_open("cuda", 0, precision, &error);
-
-    if (backend == NULL && error.kind == SEKI_NO_RESOURCE && strcmp(error.code, "backend") == 0) {
-        print_message("%s\n", error.message);
-        skip();
-    }
-    if (backend == NULL)
-        fail_msg("%s", error.message);
-    return backend;
-}
 
 /* What both sides train; genotype NULL: the supernet, another path in each step. */
 struct course {

@@ -168,7 +168,7 @@ int seki_cuda_read(struct seki_backend *base, void *host, const void *memory, si
         memcpy((char *)host + done, piece, count);
         done += count;
     }
-    return seki_cuda_wait(backend, error);
+    return 0;
 }
 
 /* ---- Memory of a call ---------------------------------------------------------------------- */
