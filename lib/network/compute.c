@@ -69,7 +69,7 @@ int seki_compute_forward(struct seki_network *network, int first, int end, bool 
     return 0;
 }
 
-int seki_compute_backward(struct seki_network *network, bool dropping, struct seki_error *error)
+static int compute_backward(struct seki_network *network, bool dropping, struct seki_error *error)
 {
     const struct program *program = &network->program;
     for (int i = program->step_count - 1; i >= 0; i--) {
@@ -154,6 +154,24 @@ int seki_compute_loss(struct seki_network *network, int tensor, float weight, bo
     return network->backend->ops->loss(network->backend, &loss, error);
 }
 
+int seki_compute_gradients(struct seki_network *network, const struct pass_kind *kind, int tally,
+                           struct seki_error *error)
+{
+    const struct program *program = &network->program;
+    struct seki_backend *backend = network->backend;
+    if (backend->ops->clear(backend, network->gradients, network->active, network->active_count,
+                            error) < 0 ||
+        seki_compute_forward(network, 0, program->step_count, kind->dropping, error) < 0)
+        return -1;
+    if (program->auxiliary_logits >= 0 &&
+        seki_compute_loss(network, program->auxiliary_logits, kind->auxiliary_weight, true,
+                          TALLY_AUXILIARY, error) < 0)
+        return -1;
+    return seki_compute_loss(network, program->logits, 1, true, tally, error) < 0
+               ? -1
+               : compute_backward(network, kind->dropping, error);
+}
+
 /* Tallies first..first+count-1, once they are there. */
 static int read_tallies(struct seki_network *network, int first, int count,
                         struct seki_tally *tallies, struct seki_error *error)
@@ -196,7 +214,6 @@ int seki_network_gradients(struct seki_network *network, const struct seki_batch
                            double auxiliary_weight, const struct seki_drop_path *drop_path,
                            struct seki_batch_result *result, struct seki_error *error)
 {
-    struct seki_backend *backend = network->backend;
     bool dropping = drop_path && drop_path->probability > 0;
     if (seki_compute_batch(network, batch, SEKI_MODE_TRAIN, error) < 0)
         return -1;
@@ -205,16 +222,8 @@ int seki_network_gradients(struct seki_network *network, const struct seki_batch
     if (!result && network->pending == SEKI_MAX_PENDING)
         SEKI_BUG("more steps are due than can be collected");
     network->tally = result ? TALLY_NOW : network->pending++;
-    if (backend->ops->clear(backend, network->gradients, network->active, network->active_count,
-                            error) < 0 ||
-        seki_run_pass(network, PASS_FORWARD, dropping, error) < 0)
-        return -1;
-    if (network->program.auxiliary_logits >= 0 &&
-        seki_compute_loss(network, network->program.auxiliary_logits, (float)auxiliary_weight, true,
-                          TALLY_AUXILIARY, error) < 0)
-        return -1;
-    if (seki_compute_loss(network, network->program.logits, 1, true, network->tally, error) < 0 ||
-        seki_run_pass(network, PASS_BACKWARD, dropping, error) < 0)
+    const struct pass_kind kind = {PASS_GRADIENTS, dropping, (float)auxiliary_weight};
+    if (seki_run_pass(network, &kind, error) < 0)
         return -1;
     return result ? seki_compute_results(network, network->tally, 1, result, error) : 0;
 }
@@ -223,8 +232,9 @@ int seki_network_evaluate(struct seki_network *network, const struct seki_batch 
                           enum seki_mode mode, float *logits, struct seki_batch_result *result,
                           struct seki_error *error)
 {
+    const struct pass_kind kind = {.pass = PASS_FORWARD};
     if (seki_compute_batch(network, batch, mode, error) < 0 ||
-        seki_run_pass(network, PASS_FORWARD, false, error) < 0 ||
+        seki_run_pass(network, &kind, error) < 0 ||
         seki_compute_loss(network, network->program.logits, 1, false, TALLY_NOW, error) < 0 ||
         seki_compute_results(network, TALLY_NOW, 1, result, error) < 0)
         return -1;

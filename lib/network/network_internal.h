@@ -119,14 +119,20 @@ enum {
 
 /* ---- Recordings: what a final network's passes have told the backend ----------------------- */
 
-enum pass { PASS_FORWARD, PASS_BACKWARD };
-enum { MOST_RECORDINGS = 12 }; /* sizes of a batch x modes x drop path or not x passes */
+/* Forward, or all that a step's gradients take: clearing, forward, losses, backward. */
+enum pass { PASS_FORWARD, PASS_GRADIENTS };
+/* What a pass's calls depend on, besides the network and its program. */
+struct pass_kind {
+    enum pass pass;
+    bool dropping;
+    float auxiliary_weight;
+};
+enum { MOST_RECORDINGS = 8 }; /* sizes of a batch x modes x kinds */
 struct recording {
     struct seki_recording *calls; /* NULL: free */
-    enum pass pass;
+    struct pass_kind kind;
     int images;
     enum seki_mode mode;
-    bool dropping;
 };
 
 /* ---- Networks ----------------------------------------------------------------------------- */
@@ -220,15 +226,18 @@ int seki_compute_batch(struct seki_network *network, const struct seki_batch *ba
 /* Steps first..end-1. */
 int seki_compute_forward(struct seki_network *network, int first, int end, bool dropping,
                          struct seki_error *error);
-int seki_compute_backward(struct seki_network *network, bool dropping, struct seki_error *error);
+/* Clears the gradients, then forward, the losses, backward. `tally`: where the loss is left. */
+int seki_compute_gradients(struct seki_network *network, const struct pass_kind *kind, int tally,
+                           struct seki_error *error);
 int seki_compute_loss(struct seki_network *network, int tensor, float weight, bool gradient,
                       int tally, struct seki_error *error);
 /* Tallies first..first+count-1, once they are there. */
 int seki_compute_results(struct seki_network *network, int first, int count,
                          struct seki_batch_result *results, struct seki_error *error);
 
-/* recording.c: a pass, told once where the backend can keep it. */
-int seki_run_pass(struct seki_network *network, enum pass pass, bool dropping,
+/* recording.c: a pass, told once where the backend can keep it. The loss of PASS_GRADIENTS is left
+ * at network->tally. */
+int seki_run_pass(struct seki_network *network, const struct pass_kind *kind,
                   struct seki_error *error);
 /* To be called before memory moves that a pass uses. */
 void seki_forget_recordings(struct seki_network *network);

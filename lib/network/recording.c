@@ -2,12 +2,13 @@
  * backend that can keeps them, and is told once. */
 #include "network/network_internal.h"
 
-static int tell(struct seki_network *network, enum pass pass, bool dropping,
+static int tell(struct seki_network *network, const struct pass_kind *kind, int tally,
                 struct seki_error *error)
 {
-    return pass == PASS_FORWARD
-               ? seki_compute_forward(network, 0, network->program.step_count, dropping, error)
-               : seki_compute_backward(network, dropping, error);
+    return kind->pass == PASS_FORWARD
+               ? seki_compute_forward(network, 0, network->program.step_count, kind->dropping,
+                                      error)
+               : seki_compute_gradients(network, kind, tally, error);
 }
 
 void seki_forget_recordings(struct seki_network *network)
@@ -24,8 +25,10 @@ static struct recording *find(struct seki_network *network, const struct recordi
 {
     for (int i = 0; i < MOST_RECORDINGS; i++) {
         struct recording *recording = &network->recordings[i];
-        if (recording->calls && recording->pass == key->pass && recording->images == key->images &&
-            recording->mode == key->mode && recording->dropping == key->dropping)
+        if (recording->calls && recording->kind.pass == key->kind.pass &&
+            recording->kind.dropping == key->kind.dropping &&
+            recording->kind.auxiliary_weight == key->kind.auxiliary_weight &&
+            recording->images == key->images && recording->mode == key->mode)
             return recording;
     }
     return NULL;
@@ -42,7 +45,7 @@ static struct recording *make(struct seki_network *network, const struct recordi
     *recording = *key;
     if (backend->ops->record(backend, error) < 0)
         return NULL;
-    int told = tell(network, key->pass, key->dropping, error);
+    int told = tell(network, &key->kind, TALLY_NOW, error);
     recording->calls = backend->ops->recorded(backend, told < 0 ? NULL : error);
     if (told < 0 && recording->calls) {
         backend->ops->forget(recording->calls);
@@ -54,18 +57,27 @@ static struct recording *make(struct seki_network *network, const struct recordi
     return recording;
 }
 
-int seki_run_pass(struct seki_network *network, enum pass pass, bool dropping,
+/* What the calls leave is always at one place. */
+static int place_loss(struct seki_network *network, struct seki_error *error)
+{
+    return network->backend->ops->copy(network->backend, network->tallies + network->tally,
+                                       network->tallies + TALLY_NOW, sizeof *network->tallies,
+                                       error);
+}
+
+int seki_run_pass(struct seki_network *network, const struct pass_kind *kind,
                   struct seki_error *error)
 {
     const struct seki_backend_ops *ops = network->backend->ops;
     if (network->supernet || !ops->record)
-        return tell(network, pass, dropping, error);
-    const struct recording key = {.pass = pass,
-                                  .images = network->program.images,
-                                  .mode = network->program.mode,
-                                  .dropping = dropping};
+        return tell(network, kind, network->tally, error);
+    const struct recording key = {
+        .kind = *kind, .images = network->program.images, .mode = network->program.mode};
     struct recording *recording = find(network, &key);
     if (!recording)
         recording = make(network, &key, error);
-    return recording ? ops->replay(network->backend, recording->calls, error) : -1;
+    if (!recording || ops->replay(network->backend, recording->calls, error) < 0)
+        return -1;
+    return kind->pass == PASS_GRADIENTS && network->tally != TALLY_NOW ? place_loss(network, error)
+                                                                       : 0;
 }

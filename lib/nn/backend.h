@@ -315,14 +315,17 @@ struct seki_backend_ops {
     void (*lane)(struct seki_backend *backend, int lane);
     int (*join)(struct seki_backend *backend, struct seki_error *error);
 
-    /* Work that comes again with the same arguments; all four NULL: not here. From `record` to
-     * `recorded` calls are kept and not done; forward and backward alone may be called. `replay`
-     * does them. NULL from `recorded`: a call could not be kept. */
+    /* Work that comes again with the same arguments; all five NULL: not here. From `record` to
+     * `recorded` calls are kept and not done; clear, forward, loss and backward may be called.
+     * `replay` does them. NULL from `recorded`: a call could not be kept. `copy` moves bytes inside
+     * the backend's memory: what a replay leaves at its one place. */
     int (*record)(struct seki_backend *backend, struct seki_error *error);
     struct seki_recording *(*recorded)(struct seki_backend *backend, struct seki_error *error);
     int (*replay)(struct seki_backend *backend, struct seki_recording *recording,
                   struct seki_error *error);
     void (*forget)(struct seki_recording *recording);
+    int (*copy)(struct seki_backend *backend, void *to, const void *from, size_t bytes,
+                struct seki_error *error);
 };
 
 #define SEKI_MAX_LANES 4

@@ -14,14 +14,21 @@ struct course {
     struct seki_network_config config;
     const struct seki_genotype *genotype;
     struct seki_recipe recipe;
-    double losses[STEPS];
+    int steps;
+    bool collect; /* what the steps come to is looked at after the last */
+    double losses[STEPS], norms[STEPS];
 };
+
+static int images_of(int step)
+{
+    return step % 5 == 4 ? REST : BATCH;
+}
 
 static void take_step(struct course *course, struct seki_network *network,
                       struct seki_optimiser *optimiser, int step)
 {
     struct seki_drop_path drop_path = {course->recipe.drop_path, 5, (uint64_t)step};
-    const int images = step % 5 == 4 ? REST : BATCH;
+    const int images = images_of(step);
     struct host_batch batch = batch_new(&course->config, images, 100 + (uint64_t)step % 4);
     struct seki_batch_result result;
     struct seki_error error;
@@ -34,14 +41,29 @@ static void take_step(struct course *course, struct seki_network *network,
         seki_genotype_sample(course->config.space, &random, &genotype);
         assert_int_equal(seki_network_select(network, &genotype, &error), 0);
     }
-    if (seki_network_gradients(network, &batch.batch, course->recipe.auxiliary, &drop_path, &result,
-                               &error) < 0)
+    if (seki_network_gradients(network, &batch.batch, course->recipe.auxiliary, &drop_path,
+                               course->collect ? NULL : &result, &error) < 0)
         fail_msg("step %d: %s", step, error.message);
-    course->losses[step] = result.loss / images;
+    if (!course->collect)
+        course->losses[step] = result.loss / images;
     assert_int_equal(seki_optimiser_step(optimiser, &course->recipe,
-                                         seki_rate(&course->recipe, step), NULL, &error),
+                                         seki_rate(&course->recipe, step),
+                                         course->collect ? NULL : &course->norms[step], &error),
                      0);
     batch_free(&batch);
+}
+
+static void collect(struct course *course, struct seki_network *network)
+{
+    struct seki_tally tallies[SEKI_MAX_PENDING];
+    struct seki_error error;
+
+    assert_int_equal(seki_network_pending(network), course->steps);
+    assert_int_equal(seki_network_collect(network, tallies, &error), 0);
+    for (int step = 0; step < course->steps; step++) {
+        course->losses[step] = tallies[step].loss / images_of(step);
+        course->norms[step] = tallies[step].norm;
+    }
 }
 
 static void train(struct course *course, struct seki_backend *backend)
@@ -54,8 +76,10 @@ static void train(struct course *course, struct seki_backend *backend)
     struct seki_optimiser *optimiser = seki_optimiser_open(network, &error);
 
     assert_non_null(optimiser);
-    for (int step = 0; step < STEPS; step++)
+    for (int step = 0; step < course->steps; step++)
         take_step(course, network, optimiser, step);
+    if (course->collect)
+        collect(course, network);
     seki_optimiser_close(optimiser);
     seki_network_close(network);
 }
@@ -75,7 +99,7 @@ static void compare_courses(const struct course *course)
     assert_non_null(cpu);
     train(&on_cpu, cpu);
     train(&on_gpu, gpu);
-    for (int step = 0; step < STEPS; step++) {
+    for (int step = 0; step < course->steps; step++) {
         double distance = fabs(on_gpu.losses[step] - on_cpu.losses[step]);
 
         if (!(distance <= 1e-4))
@@ -84,7 +108,7 @@ static void compare_courses(const struct course *course)
         worst = fmax(worst, distance);
     }
     printf("# losses differ by %.2g at most, from %.4f to %.4f\n", worst, on_gpu.losses[0],
-           on_gpu.losses[STEPS - 1]);
+           on_gpu.losses[course->steps - 1]);
     seki_backend_close(cpu);
     seki_backend_close(gpu);
 }
@@ -92,7 +116,8 @@ static void compare_courses(const struct course *course)
 static struct course course_of(enum seki_space space, const struct seki_genotype *genotype)
 {
     struct course course = {.config = small_config(space, 8, space == SEKI_DARTS ? 3 : 1, 8),
-                            .genotype = genotype};
+                            .genotype = genotype,
+                            .steps = STEPS};
 
     if (genotype == NULL)
         seki_recipe_supernet(space, &course.recipe);
@@ -132,6 +157,42 @@ static void test_final_networks_train_as_on_the_cpu(void **state)
     compare_courses(&course);
     course = final_course(SEKI_NAS201, NAS201_MIXED, &genotype);
     compare_courses(&course);
+}
+
+/* Gradients of several runs of parameters, since not all modules are used; an auxiliary head's loss
+ * beside the network's. */
+static void test_a_lax_network_with_an_auxiliary_head_does_too(void **state)
+{
+    struct seki_genotype genotype;
+    struct course course = final_course(SEKI_DARTS, DARTS_LAX, &genotype);
+
+    (void)state;
+    course.config = small_config(SEKI_DARTS, 4, 3, 32);
+    course.config.auxiliary = true;
+    course.steps = 8;
+    compare_courses(&course);
+}
+
+/* Steps that nobody waits for leave the same numbers, whether told call by call or recorded. */
+static void test_collected_steps_are_those_waited_for(void **state)
+{
+    struct seki_genotype genotype;
+    const struct course courses[] = {final_course(SEKI_DARTS, DARTS_MIXED, &genotype),
+                                     course_of(SEKI_DARTS, NULL)};
+
+    (void)state;
+    for (int i = 0; i < 2; i++) {
+        struct seki_backend *gpu = open_gpu(SEKI_BF16);
+        struct course waited = courses[i], collected = courses[i];
+
+        waited.steps = collected.steps = 12;
+        collected.collect = true;
+        train(&waited, gpu);
+        train(&collected, gpu);
+        assert_memory_equal(waited.losses, collected.losses, sizeof waited.losses);
+        assert_memory_equal(waited.norms, collected.norms, sizeof waited.norms);
+        seki_backend_close(gpu);
+    }
 }
 
 /* Of the first and of the last ten steps. */
@@ -213,6 +274,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_supernets_train_as_on_the_cpu),
         cmocka_unit_test(test_final_networks_train_as_on_the_cpu),
+        cmocka_unit_test(test_a_lax_network_with_an_auxiliary_head_does_too),
+        cmocka_unit_test(test_collected_steps_are_those_waited_for),
         cmocka_unit_test(test_other_precisions_learn),
         cmocka_unit_test(test_scores_together_are_those_apart),
     };

@@ -141,12 +141,27 @@ static int put_chunks(struct cuda_backend *backend, const struct seki_range *ran
 
 int seki_cuda_backend_clear(struct seki_backend *base, float *array,
                             const struct seki_range *ranges, int count, struct seki_error *error)
+static int clear_each(struct cuda_backend *backend, float *array, const struct seki_range *ranges,
+                      int count, struct seki_error *error)
+{
+    cudaError_t status = cudaSuccess;
+
+    for (int i = 0; i < count && status == cudaSuccess; i++)
+        status = cudaMemsetAsync(array + ranges[i].offset, 0, ranges[i].count * sizeof *array,
+                                 backend->stream);
+    return seki_cuda_check(backend, status, "clearing an array", error);
+}
+
 {
     struct cuda_backend *backend = cuda_backend(base);
     struct cuda_chunks chunks;
+    enum { FEW = 2 }; /* then a table of chunks costs more than it saves */
 
     if (put_chunks(backend, ranges, count, &chunks, error) < 0)
         return -1;
+    /* Nothing of the host's may be in a recording. */
+    if (count <= FEW || backend->recording)
+        return clear_each(backend, array, ranges, count, error);
     return seki_cuda_check(backend, seki_cuda_clear_chunks(backend->stream, &chunks, array),
                            "clearing an array", error);
 }
@@ -200,6 +215,7 @@ const struct seki_backend_ops seki_backend_cuda = {
     .recorded = seki_cuda_recorded,
     .replay = seki_cuda_replay,
     .forget = seki_cuda_forget,
+    .copy = seki_cuda_copy,
 };
 
 __attribute__((visibility("default"))) extern const struct seki_module seki_module;

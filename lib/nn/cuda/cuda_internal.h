@@ -41,6 +41,7 @@ struct cuda_backend {
     struct cuda_lane lanes[SEKI_MAX_LANES];
     int forked; /* lanes at work beside lane 0 */
     /* Of the lane that is chosen. */
+    bool recording;
     cudaStream_t stream;
     unsigned *counters;
     struct cuda_ring ring;
@@ -90,6 +91,8 @@ int seki_cuda_read(struct seki_backend *backend, void *host, const void *memory,
 /* ---- tensor.c ------------------------------------------------------------------------------ */
 
 size_t seki_cuda_tensor_bytes(const struct seki_backend *backend, const struct seki_shape *shape,
+int seki_cuda_copy(struct seki_backend *backend, void *to, const void *from, size_t bytes,
+                   struct seki_error *error);
                               int images);
 int seki_cuda_tensor_write(struct seki_backend *backend, const struct seki_window *window,
                            int images, const float *host, struct seki_error *error);

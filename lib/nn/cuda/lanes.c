@@ -99,6 +99,7 @@ int seki_cuda_record(struct seki_backend *base, struct seki_error *error)
 {
     struct cuda_backend *backend = cuda_backend(base);
 
+    backend->recording = true;
     return seki_cuda_check(
         backend, cudaStreamBeginCapture(backend->stream, cudaStreamCaptureModeThreadLocal),
         "recording", error);
@@ -124,6 +125,7 @@ struct seki_recording *seki_cuda_recorded(struct seki_backend *base, struct seki
     cudaGraph_t graph = NULL;
     struct seki_recording *recording = NULL;
 
+    backend->recording = false;
     if (seki_cuda_check(backend, cudaStreamEndCapture(backend->stream, &graph), "recording",
                         error) < 0) {
         if (graph != NULL)

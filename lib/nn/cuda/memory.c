@@ -171,6 +171,16 @@ int seki_cuda_read(struct seki_backend *base, void *host, const void *memory, si
     return 0;
 }
 
+int seki_cuda_copy(struct seki_backend *base, void *to, const void *from, size_t bytes,
+                   struct seki_error *error)
+{
+    struct cuda_backend *backend = cuda_backend(base);
+
+    return seki_cuda_check(
+        backend, cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToDevice, backend->stream),
+        "a copy on the device", error);
+}
+
 /* ---- Memory of a call ---------------------------------------------------------------------- */
 
 /* A tensor of the block's that does not fit into addresses was refused when it was described. */
