@@ -168,7 +168,7 @@ MODULE_OBJECTS := $(patsubst %,$(BUILD)/module/%.o,$(CUDA_HOST) $(MODULE_LIB) $(
 CUDA_ARCHITECTURES := -gencode=arch=compute_80,code=[sm_80,compute_80] -gencode=arch=compute_90,code=sm_90 \
                       -gencode=arch=compute_100,code=sm_100
 NVCC_FLAGS   := -std=c++17 -O3 $(CUDA_ARCHITECTURES) -Xfatbin=-compress-all \
-                -Xcompiler=-fPIC,-fvisibility=hidden,-Wall$(if $(CI),$(comma)-Werror)
+                -Xcompiler=-fPIC,-fvisibility=hidden,-fno-exceptions,-fno-threadsafe-statics,-Wall$(if $(CI),$(comma)-Werror)
 
 ifneq ($(CUDA),)
 gpu-backend: $(BUILD)/$(MODULE)
@@ -191,7 +191,7 @@ $(BUILD)/module/%.cu.o: %.cu $(BUILD)/cuda-flags
 $(BUILD)/$(MODULE): $(MODULE_OBJECTS)
 	$(say) LINK $@
 	$(quiet)mkdir -p $(@D)
-	$(quiet)$(CUDA)/bin/nvcc -shared -cudart shared -Xlinker=--no-undefined,-rpath,$(CUDA)/lib64 $^ -o $@
+	$(quiet)$(CUDA)/bin/nvcc -shared -cudart shared -Xlinker=--no-undefined,-rpath,$(CUDA)/lib64 $^ -L$(CUDA)/lib64 -lcudnn -o $@
 
 -include $(MODULE_OBJECTS:.o=.d)
 

@@ -20,6 +20,7 @@ static const struct {
     {"cuda", NULL, "seki-cuda.so", SEKI_BF16},
     {"cpu", &seki_backend_cpu, NULL, SEKI_FP32},
     {"ref", &seki_backend_ref, NULL, SEKI_FP32},
+    {"cuda-own", NULL, "seki-cuda.so", SEKI_BF16},
 #if defined(__x86_64__)
     {"cpu-v4", &seki_backend_cpu_v4, NULL, SEKI_FP32},
     {"cpu-v3", &seki_backend_cpu_v3, NULL, SEKI_FP32},
@@ -69,7 +70,7 @@ static struct seki_backend *open_backend(int index, int threads, enum seki_preci
     const struct seki_backend_ops *ops = backends[index].ops;
 
     if (ops == NULL)
-        ops = seki_module_load(backends[index].module, error);
+        ops = seki_module_load(backends[index].module, backends[index].name, error);
     if (precision == SEKI_AUTO_PRECISION)
         precision = backends[index].precision;
     return ops != NULL ? ops->open(threads, precision, error) : NULL;

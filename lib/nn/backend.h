@@ -332,11 +332,12 @@ struct seki_backend_ops {
 
 /* name: "auto" (cuda where there is a GPU that it can use, else cpu), "cuda", "cpu", "ref";
  * "cpu-base", "cpu-v3", "cpu-v4": cpu held to the instructions of x86-64-v3 or v4, or to those that
- * every processor of the kind has. threads 0: as many as the process may use; open gets the number.
- * `ref` and `cuda` run on one. The backend says which precision it has. SEKI_BF16: cpu and cpu-v4
- * want a processor that multiplies it (AVX512_BF16), cpu-base does it on any, cuda too, ref and
- * cpu-v3 have fp32 alone. SEKI_TF32: cuda alone. SEKI_BAD_USE ("backend", "precision"): no such
- * backend, or not in that precision; SEKI_NO_RESOURCE: this machine or this build cannot. */
+ * every processor of the kind has; "cuda-own": cuda without cuDNN. threads 0: as many as the
+ * process may use; open gets the number. `ref` and `cuda` run on one. The backend says which
+ * precision it has. SEKI_BF16: cpu and cpu-v4 want a processor that multiplies it (AVX512_BF16),
+ * cpu-base does it on any, cuda too, ref and cpu-v3 have fp32 alone. SEKI_TF32: cuda alone.
+ * SEKI_BAD_USE ("backend", "precision"): no such backend, or not in that precision;
+ * SEKI_NO_RESOURCE: this machine or this build cannot. */
 struct seki_backend *seki_backend_open(const char *name, int threads, enum seki_precision precision,
                                        struct seki_error *error);
 void seki_backend_close(struct seki_backend *backend);

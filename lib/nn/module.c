@@ -24,7 +24,8 @@ static bool find_module(const char *file, char *path, size_t size)
     return false;
 }
 
-const struct seki_backend_ops *seki_module_load(const char *file, struct seki_error *error)
+const struct seki_backend_ops *seki_module_load(const char *file, const char *name,
+                                                struct seki_error *error)
 {
     char path[PATH_MAX];
     void *object;
@@ -32,7 +33,8 @@ const struct seki_backend_ops *seki_module_load(const char *file, struct seki_er
 
     if (!find_module(file, path, sizeof path)) {
         seki_fail(error, SEKI_NO_RESOURCE, "backend",
-                  "%s is not built: install the CUDA toolkit and cuDNN 9, then run make again",
+                  "%s is not built: install the CUDA toolkit and cuDNN 9.8 or later, then run "
+                  "make again",
                   file);
         return NULL;
     }
@@ -42,12 +44,15 @@ const struct seki_backend_ops *seki_module_load(const char *file, struct seki_er
         return NULL;
     }
     module = dlsym(object, "seki_module");
-    if (module == NULL || module->ops_bytes != sizeof *module->ops ||
+    if (module == NULL || module->ops_bytes != sizeof **module->ops ||
         strcmp(module->version, SEKI_VERSION) != 0) {
         seki_fail(error, SEKI_NO_RESOURCE, "backend",
                   "%s is of another version than this program, run make again", path);
         dlclose(object);
         return NULL;
     }
-    return module->ops;
+    for (const struct seki_backend_ops *const *ops = module->ops; *ops != NULL; ops++)
+        if (strcmp((*ops)->name, name) == 0)
+            return *ops;
+    SEKI_BUG("a backend that its shared object does not have");
 }

@@ -14,21 +14,22 @@ extern const struct seki_backend_ops seki_backend_cpu_base;
 #if defined(__x86_64__)
 extern const struct seki_backend_ops seki_backend_cpu_v3, seki_backend_cpu_v4;
 #endif
-/* In the shared object seki-cuda.so. */
-extern const struct seki_backend_ops seki_backend_cuda;
+/* In the shared object seki-cuda.so; the second does without cuDNN. */
+extern const struct seki_backend_ops seki_backend_cuda, seki_backend_cuda_own;
 
-/* What a shared object with a backend shows, as its only symbol: seki_module. Both numbers are
+/* What a shared object with backends shows, as its only symbol: seki_module. Both numbers are
  * those of the sources that it was built from. */
 struct seki_module {
-    const char *version; /* SEKI_VERSION */
-    size_t ops_bytes;    /* sizeof *ops */
-    const struct seki_backend_ops *ops;
+    const char *version;                       /* SEKI_VERSION */
+    size_t ops_bytes;                          /* sizeof **ops */
+    const struct seki_backend_ops *const *ops; /* NULL past the last */
 };
 
-/* The backend in the shared object of that name ("seki-cuda.so"), which lies in ../lib/seki beside
+/* The backend `name` in the shared object `file` ("seki-cuda.so"), which lies in ../lib/seki beside
  * the program's folder, or where SEKI_LIBDIR says. It stays loaded. NULL (SEKI_NO_RESOURCE,
  * "backend"): not there, or not of this build. */
-const struct seki_backend_ops *seki_module_load(const char *file, struct seki_error *error);
+const struct seki_backend_ops *seki_module_load(const char *file, const char *name,
+                                                struct seki_error *error);
 
 /* Pixels along one axis that a convolution or pooling gives; 0 where the dilated kernel is larger
  * than the padded picture. */

@@ -8,6 +8,10 @@
 
 /* Runs all blocks of a grid, now. */
 void grid_run(dim3 grid, dim3 block, size_t shared, const std::function<void()> &thread);
+/* Puts other work into the stream. */
+void grid_put(cudaStream_t stream, std::function<void()> work);
+/* Whether those bytes are all of one piece of the device's memory. */
+bool grid_on_device(const void *memory, size_t bytes);
 /* Of the process's own sequence: 0 .. bound-1. */
 unsigned grid_random(unsigned bound);
 /* A mistake in what is tested: says so and ends the process. */

@@ -145,6 +145,16 @@ static void put(cudaStream_t stream, const work &next)
         grid_mistake("work for the default stream: the backend has its own");
 }
 
+void grid_put(cudaStream_t stream, std::function<void()> run)
+{
+    put(stream, {std::move(run), nullptr, nullptr, 0});
+}
+
+bool grid_on_device(const void *memory, size_t bytes)
+{
+    return inside(device, memory, bytes);
+}
+
 static void finish_all()
 {
     run_until([]() {

@@ -75,6 +75,8 @@ int seki_cuda_block_prepare(struct seki_block *block, int images, enum seki_mode
 
     if (check_images(block, images, error) < 0)
         return -1;
+    if (block->ops->prepare != NULL && block->ops->prepare(block, images, mode, error) < 0)
+        return -1;
     block->ops->measure(block, &work);
     *saved = work.saved.used;
     *scratch = work.scratch.used;

@@ -5,6 +5,7 @@
 
 struct pieces {
     struct cuda_dense dense;
+    struct cuda_cudnn_dense cudnn;
     struct cuda_norm norm;
 };
 
@@ -19,8 +20,9 @@ static struct pieces take(const struct seki_block *block, struct cuda_work *work
 
     p.dense.z = seki_cuda_take_rows(cuda_kept(work), block->backend, rows, out);
     if (spec->norm)
-        p.norm = seki_cuda_norm_take(work, 0, 0, out, (long long)rows,
-                                     seki_cuda_dense_blocks(&p.dense), CUDA_MAX_BLOCKS);
+        p.norm =
+            seki_cuda_norm_take(work, 0, 0, out, (long long)rows, CUDA_MAX_BLOCKS, CUDA_MAX_BLOCKS);
+    p.cudnn = seki_cudnn_dense_take(block, work);
     if (work->train)
         p.dense.partial =
             seki_cuda_take(&work->scratch,
@@ -55,7 +57,9 @@ static cudaError_t forward(const struct seki_block *block, struct cuda_work *wor
         p.dense.moments = seki_cuda_norm_moments(block, work, &p.norm);
         CUDA_TRY(seki_cuda_norm_infer(block, work, &p.norm));
     }
-    CUDA_TRY(seki_cuda_dense(block->backend->stream, block->backend->type, &p.dense));
+    CUDA_TRY(p.cudnn.forward != NULL
+                 ? seki_cudnn_dense_forward(block, work, &p.cudnn, &p.dense)
+                 : seki_cuda_dense(block->backend->stream, block->backend->type, &p.dense));
     return seki_cuda_give(block, work, &result);
 }
 
@@ -74,8 +78,11 @@ static cudaError_t backward(const struct seki_block *block, struct cuda_work *wo
     p.dense.add_dx = work->call->add_dx;
     p.dense.dweight = seki_cuda_gradient(block, work, SEKI_WEIGHT, 0);
     if (p.dense.dx.data != NULL)
-        CUDA_TRY(seki_cuda_dense_data(backend->stream, backend->type, &p.dense));
+        CUDA_TRY(p.cudnn.data != NULL
+                     ? seki_cudnn_dense_data(block, work, &p.cudnn, &p.dense)
+                     : seki_cuda_dense_data(backend->stream, backend->type, &p.dense));
     return seki_cuda_dense_weights(backend->stream, backend->type, &p.dense);
 }
 
-const struct cuda_block_ops seki_cuda_block_conv = {measure, forward, backward};
+const struct cuda_block_ops seki_cuda_block_conv = {seki_cudnn_dense_prepare, measure, forward,
+                                                    backward};

@@ -51,4 +51,4 @@ static cudaError_t backward(const struct seki_block *block, struct cuda_work *wo
     return seki_cuda_head_backward(block->backend->stream, block->backend->type, &head);
 }
 
-const struct cuda_block_ops seki_cuda_block_head = {measure, forward, backward};
+const struct cuda_block_ops seki_cuda_block_head = {NULL, measure, forward, backward};

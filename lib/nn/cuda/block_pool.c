@@ -72,4 +72,4 @@ static cudaError_t backward(const struct seki_block *block, struct cuda_work *wo
                                   : cudaSuccess;
 }
 
-const struct cuda_block_ops seki_cuda_block_pool = {measure, forward, backward};
+const struct cuda_block_ops seki_cuda_block_pool = {NULL, measure, forward, backward};

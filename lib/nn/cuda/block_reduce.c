@@ -111,4 +111,4 @@ static cudaError_t backward(const struct seki_block *block, struct cuda_work *wo
     return backward_half(block, work, &p, 1);
 }
 
-const struct cuda_block_ops seki_cuda_block_reduce = {measure, forward, backward};
+const struct cuda_block_ops seki_cuda_block_reduce = {NULL, measure, forward, backward};

@@ -189,4 +189,4 @@ static cudaError_t backward(const struct seki_block *block, struct cuda_work *wo
     return backward_stage(block, work, &p, 0);
 }
 
-const struct cuda_block_ops seki_cuda_block_separable = {measure, forward, backward};
+const struct cuda_block_ops seki_cuda_block_separable = {NULL, measure, forward, backward};

@@ -60,7 +60,8 @@ static cudaError_t norm_backward(const struct seki_block *block, struct cuda_wor
     return give_gradient(block, work, &gradient);
 }
 
-const struct cuda_block_ops seki_cuda_block_norm = {norm_measure, norm_forward, norm_backward};
+const struct cuda_block_ops seki_cuda_block_norm = {NULL, norm_measure, norm_forward,
+                                                    norm_backward};
 
 /* ---- IDENTITY ------------------------------------------------------------------------------ */
 
@@ -85,7 +86,7 @@ static cudaError_t identity_backward(const struct seki_block *block, struct cuda
     return give_gradient(block, work, &gradient);
 }
 
-const struct cuda_block_ops seki_cuda_block_identity = {no_memory, identity_forward,
+const struct cuda_block_ops seki_cuda_block_identity = {NULL, no_memory, identity_forward,
                                                         identity_backward};
 
 /* ---- ZERO ---------------------------------------------------------------------------------- */
@@ -111,4 +112,4 @@ static cudaError_t zero_backward(const struct seki_block *block, struct cuda_wor
     return call->dx.data != NULL && !call->add_dx ? clear(block, work, &call->dx) : cudaSuccess;
 }
 
-const struct cuda_block_ops seki_cuda_block_zero = {no_memory, zero_forward, zero_backward};
+const struct cuda_block_ops seki_cuda_block_zero = {NULL, no_memory, zero_forward, zero_backward};

@@ -14,8 +14,9 @@ int seki_cuda_check(struct cuda_backend *backend, cudaError_t status, const char
     if (status == cudaSuccess)
         return 0;
     backend->failed = status; /* a device that failed once gives no right number again */
-    return seki_fail(error, SEKI_NO_RESOURCE, "device", "the GPU failed at %s: %s", what,
-                     cudaGetErrorString(status));
+    return seki_fail(error, SEKI_NO_RESOURCE, "device", "the GPU failed at %s: %s%s", what,
+                     backend->because != NULL ? "cuDNN: " : "",
+                     backend->because != NULL ? backend->because : cudaGetErrorString(status));
 }
 
 int seki_cuda_wait(struct cuda_backend *backend, struct seki_error *error)
@@ -60,29 +61,30 @@ static void cuda_close(struct seki_backend *base)
     if (backend == NULL)
         return;
     cudaDeviceSynchronize(); /* what is freed may be in use: cudaFree need not wait for that */
+    seki_cudnn_close(backend->cudnn);
     cudaFree(backend->partial);
     seki_cuda_ring_close(backend);
     seki_cuda_lanes_close(backend);
     free(backend);
 }
 
-static struct seki_backend *cuda_open(int threads, enum seki_precision precision,
-                                      struct seki_error *error)
+static struct seki_backend *open_with(const struct seki_backend_ops *ops, bool with_cudnn,
+                                      enum seki_precision precision, struct seki_error *error)
 {
     static const enum cuda_type types[] = {
         [SEKI_FP32] = CUDA_FP32, [SEKI_TF32] = CUDA_TF32, [SEKI_BF16] = CUDA_BF16};
     struct cuda_backend *backend;
 
-    (void)threads; /* the host's have nothing to do */
     if (check_device(error) < 0)
         return NULL;
     backend = seki_allocate(1, sizeof *backend, error);
     if (backend == NULL)
         return NULL;
-    backend->base.ops = &seki_backend_cuda;
+    backend->base.ops = ops;
     backend->base.threads = 1;
     backend->base.precision = precision;
     backend->type = types[precision];
+    backend->with_cudnn = with_cudnn;
     if (open_memory(backend, error) < 0) {
         cuda_close(&backend->base);
         return NULL;
@@ -139,8 +141,6 @@ static int put_chunks(struct cuda_backend *backend, const struct seki_range *ran
     return 0;
 }
 
-int seki_cuda_backend_clear(struct seki_backend *base, float *array,
-                            const struct seki_range *ranges, int count, struct seki_error *error)
 static int clear_each(struct cuda_backend *backend, float *array, const struct seki_range *ranges,
                       int count, struct seki_error *error)
 {
@@ -152,16 +152,18 @@ static int clear_each(struct cuda_backend *backend, float *array, const struct s
     return seki_cuda_check(backend, status, "clearing an array", error);
 }
 
+int seki_cuda_backend_clear(struct seki_backend *base, float *array,
+                            const struct seki_range *ranges, int count, struct seki_error *error)
 {
+    enum { FEW = 2 }; /* then a table of chunks costs more than it saves */
     struct cuda_backend *backend = cuda_backend(base);
     struct cuda_chunks chunks;
-    enum { FEW = 2 }; /* then a table of chunks costs more than it saves */
 
-    if (put_chunks(backend, ranges, count, &chunks, error) < 0)
-        return -1;
     /* Nothing of the host's may be in a recording. */
     if (count <= FEW || backend->recording)
         return clear_each(backend, array, ranges, count, error);
+    if (put_chunks(backend, ranges, count, &chunks, error) < 0)
+        return -1;
     return seki_cuda_check(backend, seki_cuda_clear_chunks(backend->stream, &chunks, array),
                            "clearing an array", error);
 }
@@ -188,35 +190,49 @@ int seki_cuda_backend_sgd(struct seki_backend *base, const struct seki_sgd_call 
                            error);
 }
 
-const struct seki_backend_ops seki_backend_cuda = {
-    .name = "cuda",
-    .open = cuda_open,
-    .close = cuda_close,
-    .memory = seki_cuda_memory,
-    .release = seki_cuda_release,
-    .clear = seki_cuda_backend_clear,
-    .write = seki_cuda_write,
-    .read = seki_cuda_read,
-    .tensor_bytes = seki_cuda_tensor_bytes,
-    .tensor_write = seki_cuda_tensor_write,
-    .tensor_read = seki_cuda_tensor_read,
-    .pictures = seki_cuda_backend_pictures,
-    .block_open = seki_cuda_block_open,
-    .block_close = seki_cuda_block_close,
-    .block_prepare = seki_cuda_block_prepare,
-    .forward = seki_cuda_forward,
-    .backward = seki_cuda_backward,
-    .loss = seki_cuda_backend_loss,
-    .sgd = seki_cuda_backend_sgd,
-    .fork = seki_cuda_fork,
-    .lane = seki_cuda_lane,
-    .join = seki_cuda_join,
-    .record = seki_cuda_record,
-    .recorded = seki_cuda_recorded,
-    .replay = seki_cuda_replay,
-    .forget = seki_cuda_forget,
-    .copy = seki_cuda_copy,
-};
+/* The host's threads have nothing to do. */
+#define TABLE(variable, text, with_cudnn)                                                          \
+    static struct seki_backend *variable##_open(int threads, enum seki_precision precision,        \
+                                                struct seki_error *error)                          \
+    {                                                                                              \
+        (void)threads;                                                                             \
+        return open_with(&(variable), with_cudnn, precision, error);                               \
+    }                                                                                              \
+    const struct seki_backend_ops variable = {                                                     \
+        .name = (text),                                                                            \
+        .open = variable##_open,                                                                   \
+        .close = cuda_close,                                                                       \
+        .memory = seki_cuda_memory,                                                                \
+        .release = seki_cuda_release,                                                              \
+        .clear = seki_cuda_backend_clear,                                                          \
+        .write = seki_cuda_write,                                                                  \
+        .read = seki_cuda_read,                                                                    \
+        .tensor_bytes = seki_cuda_tensor_bytes,                                                    \
+        .tensor_write = seki_cuda_tensor_write,                                                    \
+        .tensor_read = seki_cuda_tensor_read,                                                      \
+        .pictures = seki_cuda_backend_pictures,                                                    \
+        .block_open = seki_cuda_block_open,                                                        \
+        .block_close = seki_cuda_block_close,                                                      \
+        .block_prepare = seki_cuda_block_prepare,                                                  \
+        .forward = seki_cuda_forward,                                                              \
+        .backward = seki_cuda_backward,                                                            \
+        .loss = seki_cuda_backend_loss,                                                            \
+        .sgd = seki_cuda_backend_sgd,                                                              \
+        .fork = seki_cuda_fork,                                                                    \
+        .lane = seki_cuda_lane,                                                                    \
+        .join = seki_cuda_join,                                                                    \
+        .record = seki_cuda_record,                                                                \
+        .recorded = seki_cuda_recorded,                                                            \
+        .replay = seki_cuda_replay,                                                                \
+        .forget = seki_cuda_forget,                                                                \
+        .copy = seki_cuda_copy,                                                                    \
+    }
+
+TABLE(seki_backend_cuda, "cuda", true);
+TABLE(seki_backend_cuda_own, "cuda-own", false);
+
+static const struct seki_backend_ops *const tables[] = {&seki_backend_cuda, &seki_backend_cuda_own,
+                                                        NULL};
 
 __attribute__((visibility("default"))) extern const struct seki_module seki_module;
-const struct seki_module seki_module = {SEKI_VERSION, sizeof seki_backend_cuda, &seki_backend_cuda};
+const struct seki_module seki_module = {SEKI_VERSION, sizeof **tables, tables};

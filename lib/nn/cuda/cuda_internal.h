@@ -15,6 +15,7 @@
 
 #include <cuda_runtime_api.h>
 
+#include "nn/cuda/cudnn_internal.h"
 #include "nn/cuda/kernels.h"
 #include "nn/nn_internal.h"
 
@@ -40,13 +41,16 @@ struct cuda_backend {
     enum cuda_type type;
     struct cuda_lane lanes[SEKI_MAX_LANES];
     int forked; /* lanes at work beside lane 0 */
-    /* Of the lane that is chosen. */
     bool recording;
+    /* Of the lane that is chosen. */
     cudaStream_t stream;
     unsigned *counters;
     struct cuda_ring ring;
-    double *partial;    /* CUDA_MAX_BLOCKS */
-    cudaError_t failed; /* of a call that could not say so; told by the next that can */
+    double *partial;     /* CUDA_MAX_BLOCKS */
+    cudaError_t failed;  /* of a call that could not say so; told by the next that can */
+    const char *because; /* more than its number says, static; NULL: nothing */
+    bool with_cudnn;
+    struct cuda_cudnn *cudnn; /* NULL: not used yet */
 };
 
 static inline struct cuda_backend *cuda_backend(struct seki_backend *backend)
@@ -87,12 +91,12 @@ int seki_cuda_write(struct seki_backend *backend, void *memory, const void *host
                     struct seki_error *error);
 int seki_cuda_read(struct seki_backend *backend, void *host, const void *memory, size_t bytes,
                    struct seki_error *error);
+int seki_cuda_copy(struct seki_backend *backend, void *to, const void *from, size_t bytes,
+                   struct seki_error *error);
 
 /* ---- tensor.c ------------------------------------------------------------------------------ */
 
 size_t seki_cuda_tensor_bytes(const struct seki_backend *backend, const struct seki_shape *shape,
-int seki_cuda_copy(struct seki_backend *backend, void *to, const void *from, size_t bytes,
-                   struct seki_error *error);
                               int images);
 int seki_cuda_tensor_write(struct seki_backend *backend, const struct seki_window *window,
                            int images, const float *host, struct seki_error *error);
@@ -139,6 +143,9 @@ static inline struct cuda_arena *cuda_kept(struct cuda_work *work)
 /* ---- Blocks -------------------------------------------------------------------------------- */
 
 struct cuda_block_ops {
+    /* What takes time and is done once for a number of images; NULL: nothing. */
+    int (*prepare)(const struct seki_block *block, int images, enum seki_mode mode,
+                   struct seki_error *error);
     /* Takes all memory of both directions; nothing is launched. */
     void (*measure)(const struct seki_block *block, struct cuda_work *work);
     cudaError_t (*forward)(const struct seki_block *block, struct cuda_work *work);
@@ -210,6 +217,26 @@ struct cuda_gradient seki_cuda_gradient_of(const struct seki_block *block,
                                            const struct cuda_norm *norm, bool relu);
 cudaError_t seki_cuda_find_means(const struct seki_block *block, const struct cuda_work *work,
                                  const struct cuda_norm *norm, struct cuda_gradient *gradient);
+
+/* cudnn_dense.c: a convolution that cuDNN does, and its memory. forward, data NULL: it does not,
+ * our own kernel does. */
+struct cuda_cudnn_dense {
+    const struct cuda_plan *forward, *data;
+    struct cuda_view x;  /* f(x) forward; the gradient of f(x) on the way back */
+    struct cuda_view dz; /* the gradient of z */
+    struct cuda_view weights;
+    void *workspace;
+};
+int seki_cudnn_dense_prepare(const struct seki_block *block, int images, enum seki_mode mode,
+                             struct seki_error *error);
+struct cuda_cudnn_dense seki_cudnn_dense_take(const struct seki_block *block,
+                                              struct cuda_work *work);
+cudaError_t seki_cudnn_dense_forward(const struct seki_block *block, const struct cuda_work *work,
+                                     const struct cuda_cudnn_dense *dense,
+                                     const struct cuda_dense *call);
+/* As seki_cuda_dense_data; call->gradient is then what it has made of it. */
+cudaError_t seki_cudnn_dense_data(const struct seki_block *block, const struct cuda_work *work,
+                                  const struct cuda_cudnn_dense *dense, struct cuda_dense *call);
 
 /* The first that is no success; the call after a failure is not made. */
 #define CUDA_TRY(call)                                                                             \
