@@ -245,10 +245,15 @@ deps: ## install the Debian packages that are missing (apt-get, as root or throu
 
 tests: all $(TEST_BINARIES) $(STAND_IN_TESTS) $(STAND_IN_PROGRAMS) # builds what check runs
 
-check: deps tests ## build and run every test; TESTS='rank install' runs a part
+# A make of its own, which sees what deps has installed; on all processors unless -j is given.
+built = @$(MAKE) --no-print-directory $(if $(filter -j%,$(MAKEFLAGS)),,-j$(shell nproc)) $(1)
+
+check: deps ## build and run every test; TESTS='rank install' runs a part
+	$(call built,tests)
 	@BUILD='$(BUILD)' bash tests/run $(TESTS)
 
-demo: deps all ## search for a network on real pictures, end to end, into demo/
+demo: deps ## search for a network on real pictures, end to end, into demo/
+	$(call built,all)
 	@sh recipes/demo.sh
 
 sanitize: deps ## run the tests under address and undefined behaviour sanitizers
