@@ -10,6 +10,7 @@
 #include <cstdint>
 #include <cstring>
 #include <functional>
+#include <typeinfo>
 
 #include "cuda_runtime_api.h"
 
@@ -19,24 +20,12 @@
 
 /* ---- Types --------------------------------------------------------------------------------- */
 
-struct dim3 {
-    unsigned x, y, z;
-
-    dim3(unsigned x_ = 1, unsigned y_ = 1, unsigned z_ = 1) : x(x_), y(y_), z(z_) {}
-};
-
 struct alignas(8) uint2 {
     unsigned x, y;
 };
 
 struct alignas(16) uint4 {
     unsigned x, y, z, w;
-};
-
-struct cudaLaunchConfig_t {
-    dim3 gridDim, blockDim;
-    size_t dynamicSmemBytes;
-    cudaStream_t stream;
 };
 
 /* ---- Where a thread is --------------------------------------------------------------------- */
@@ -91,14 +80,29 @@ static inline unsigned __float_as_uint(float value)
 
 /* ---- Launching ----------------------------------------------------------------------------- */
 
-/* Puts the grid into the stream. */
-cudaError_t grid_launch(const cudaLaunchConfig_t *config, std::function<void()> thread);
+/* What a thread of a kernel does, with a copy of its arguments. */
+typedef std::function<void()> (*grid_thread)(const void *kernel, void **arguments);
+/* So that the kernel can be launched by its address. Kernels are named after what they are called
+ * with. */
+void grid_know(const void *kernel, grid_thread thread, const char *call);
+
+template <typename Call> std::function<void()> grid_thread_of(const void *kernel, void **arguments)
+{
+    const auto function = reinterpret_cast<void (*)(Call)>(const_cast<void *>(kernel));
+    const Call call = *static_cast<Call *>(arguments[0]);
+
+    return [function, call]() { function(call); };
+}
 
 template <typename Call>
 cudaError_t cudaLaunchKernelEx(const cudaLaunchConfig_t *config, void (*kernel)(Call),
                                const Call &call)
 {
-    return grid_launch(config, [kernel, call]() { kernel(call); });
+    const void *const address = reinterpret_cast<const void *>(kernel);
+    void *arguments[] = {const_cast<Call *>(&call)};
+
+    grid_know(address, grid_thread_of<Call>, typeid(Call).name());
+    return cudaLaunchKernelExC(config, address, arguments);
 }
 
 #endif

@@ -1,12 +1,14 @@
 /*
- * runtime.cc - the stand-in's memory, streams and events.
+ * runtime.cc - the stand-in's memory, streams, kernels and events.
  */
 #include "grid.h"
 
 #include <algorithm>
+#include <chrono>
 #include <cstdlib>
 #include <deque>
 #include <map>
+#include <string>
 #include <sys/mman.h>
 #include <unistd.h>
 #include <vector>
@@ -74,6 +76,8 @@ static bool inside(const std::map<char *, piece> &pieces, const void *memory, si
 
 struct CUevent_st {
     unsigned long recorded, passed; /* how often */
+    bool timing;
+    std::chrono::steady_clock::time_point time; /* when it was last passed */
 };
 
 struct work {
@@ -111,9 +115,10 @@ static void run_one(CUstream_st *stream)
     const work next = stream->queue.front();
 
     stream->queue.pop_front();
-    if (next.record != nullptr)
+    if (next.record != nullptr) {
         next.record->passed = std::max(next.record->passed, next.number);
-    else if (next.wait == nullptr)
+        next.record->time = std::chrono::steady_clock::now();
+    } else if (next.wait == nullptr)
         next.run();
 }
 
@@ -163,16 +168,47 @@ static void finish_all()
     });
 }
 
-cudaError_t grid_launch(const cudaLaunchConfig_t *config, std::function<void()> thread)
+/* ---- Kernels ------------------------------------------------------------------------------- */
+
+struct known_kernel {
+    grid_thread thread;
+    std::string name; /* as a compiler mangles that of a function without parameters */
+};
+
+static std::map<const void *, known_kernel> kernels;
+
+void grid_know(const void *kernel, grid_thread thread, const char *call)
+{
+    if (kernels.count(kernel) == 0)
+        kernels[kernel] = {thread, std::string("_Z") + call + "v"};
+}
+
+cudaError_t cudaLaunchKernelExC(const cudaLaunchConfig_t *config, const void *kernel,
+                                void **arguments)
 {
     const dim3 grid = config->gridDim, block = config->blockDim;
     const size_t shared = config->dynamicSmemBytes;
+    const auto known = kernels.find(kernel);
 
+    if (known == kernels.end())
+        return fail(cudaErrorInvalidDeviceFunction);
     /* The limits of every device of compute capability 8.0 and up. */
     if (grid.x < 1 || grid.x > 0x7fffffff || grid.y < 1 || grid.y > 65535 || grid.z != 1 ||
         block.x < 1 || block.x > 1024 || block.y != 1 || block.z != 1 || shared > 48 * 1024)
         return fail(cudaErrorInvalidConfiguration);
+    const std::function<void()> thread = known->second.thread(kernel, arguments);
+
     put(config->stream, {[=]() { grid_run(grid, block, shared, thread); }, nullptr, nullptr, 0});
+    return cudaSuccess;
+}
+
+cudaError_t cudaFuncGetName(const char **name, const void *kernel)
+{
+    const auto known = kernels.find(kernel);
+
+    if (known == kernels.end())
+        return fail(cudaErrorInvalidDeviceFunction);
+    *name = known->second.name.c_str();
     return cudaSuccess;
 }
 
@@ -362,9 +398,10 @@ cudaError_t cudaStreamSynchronize(cudaStream_t stream)
     return cudaSuccess;
 }
 
-cudaError_t cudaEventCreateWithFlags(cudaEvent_t *event, unsigned)
+cudaError_t cudaEventCreateWithFlags(cudaEvent_t *event, unsigned flags)
 {
     *event = new CUevent_st();
+    (*event)->timing = (flags & cudaEventDisableTiming) == 0;
     return cudaSuccess;
 }
 
@@ -396,6 +433,22 @@ cudaError_t cudaEventSynchronize(cudaEvent_t event)
     return cudaSuccess;
 }
 
+cudaError_t cudaEventElapsedTime(float *milliseconds, cudaEvent_t start, cudaEvent_t end)
+{
+    if (!start->timing || !end->timing || start->recorded == 0 || end->recorded == 0)
+        return fail(cudaErrorInvalidResourceHandle);
+    if (start->passed < start->recorded || end->passed < end->recorded)
+        return fail(cudaErrorNotReady);
+    *milliseconds = std::chrono::duration<float, std::milli>(end->time - start->time).count();
+    return cudaSuccess;
+}
+
+cudaError_t cudaLaunchHostFunc(cudaStream_t stream, cudaHostFn_t function, void *data)
+{
+    put(stream, {[=]() { function(data); }, nullptr, nullptr, 0});
+    return cudaSuccess;
+}
+
 cudaError_t cudaStreamBeginCapture(cudaStream_t stream, enum cudaStreamCaptureMode)
 {
     not_in_capture("recording");
@@ -409,6 +462,13 @@ cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t *graph)
         return fail(cudaErrorInvalidValue);
     *graph = stream->capture;
     stream->capture = nullptr;
+    return cudaSuccess;
+}
+
+cudaError_t cudaStreamIsCapturing(cudaStream_t stream, enum cudaStreamCaptureStatus *status)
+{
+    *status =
+        stream->capture != nullptr ? cudaStreamCaptureStatusActive : cudaStreamCaptureStatusNone;
     return cudaSuccess;
 }
 
