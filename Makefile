@@ -56,6 +56,7 @@ COPIES      := $(addprefix $(BUILD)/bin/,$(SCRIPTS)) $(addprefix $(BUILD)/$(HELP
 ALL_CPPFLAGS = -Ilib $(FOLDER_INCLUDES) -D_POSIX_C_SOURCE=200809L $(FOLDER_CPPFLAGS) $(CPPFLAGS)
 ALL_CFLAGS   = -std=c11 -Wall -Wextra $(if $(CI),-Werror) -fopenmp -pthread $(CFLAGS) $(SANITIZERS)
 ALL_LDFLAGS  = -fopenmp -pthread $(LDFLAGS) $(SANITIZERS)
+PRELOADED    = -shared -fPIC -fvisibility=hidden -fno-sanitize=all
 
 $(BUILD)/obj/tools/%.o: FOLDER_INCLUDES = -Itools
 # Kernels need no errno and no floating-point traps, and fused multiply-adds, which -std=c11 forbids. ref, the oracle, keeps every rule of IEEE 754,
@@ -201,6 +202,7 @@ STAND_IN_SOURCES := $(CUDA_HOST) $(MODULE_LIB) $(CUDA_KERNELS) $(wildcard tests/
 STAND_IN_OBJECTS := $(patsubst %,$(STAND_IN)/%.o,$(STAND_IN_SOURCES))
 STAND_IN_TESTS   := $(patsubst tests/unit/%.c,$(STAND_IN)/tests/%,$(wildcard tests/unit/test_cuda*.c) tests/unit/test_backend_training.c)
 STAND_IN_PROGRAMS := $(addprefix $(STAND_IN)/bin/,seki-supernet seki-eval seki-train)
+STAND_IN_BENCH   := $(STAND_IN)/bench/engine $(STAND_IN)/bench/kernel_times.so
 STAND_IN_FLAGS   := -O2 -g -fPIC -fvisibility=hidden -fsanitize=address,undefined -fno-sanitize-recover=all \
                     -Itests/cuda -Wall -Wextra $(if $(CI),-Werror)
 
@@ -236,6 +238,16 @@ $(STAND_IN)/bin/$(1): $(patsubst %.c,$(BUILD)/obj/%.o,$(filter tools/$(1)/%,$(TO
 endef
 $(foreach program,$(notdir $(STAND_IN_PROGRAMS)),$(eval $(call stand_in_rule,$(program))))
 
+$(STAND_IN)/bench/engine: $(patsubst %.c,$(BUILD)/obj/%.o,$(wildcard bench/engine/engine*.c)) $(BUILD)/libcommon.a $(LIBRARY) $(STAND_IN)/$(MODULE)
+	$(say) LINK $@
+	$(quiet)mkdir -p $(@D)
+	$(quiet)$(CC) -fsanitize=address,undefined $(ALL_LDFLAGS) $(filter %.o %.a,$^) @$(BUILD)/libraries -o $@
+
+$(STAND_IN)/bench/kernel_times.so: bench/engine/kernel_times.c $(wildcard tests/cuda/*.h) $(BUILD)/flags
+	$(say) CC $@
+	$(quiet)mkdir -p $(@D)
+	$(quiet)$(CC) $(ALL_CPPFLAGS) -Itests/cuda $(ALL_CFLAGS) $(PRELOADED) $< -o $@
+
 -include $(STAND_IN_OBJECTS:.o=.d)
 
 # ---- Tests, demo -----------------------------------------------------------------------------
@@ -243,7 +255,7 @@ $(foreach program,$(notdir $(STAND_IN_PROGRAMS)),$(eval $(call stand_in_rule,$(p
 deps: ## install the Debian packages that are missing (apt-get, as root or through sudo)
 	@sh scripts/install-packages $(PACKAGES)
 
-tests: all $(TEST_BINARIES) $(STAND_IN_TESTS) $(STAND_IN_PROGRAMS) # builds what check runs
+tests: all $(TEST_BINARIES) $(STAND_IN_TESTS) $(STAND_IN_PROGRAMS) $(STAND_IN_BENCH) # builds what check runs
 
 # A make of its own, which sees what deps has installed; on all processors unless -j is given.
 built = @$(MAKE) --no-print-directory $(if $(filter -j%,$(MAKEFLAGS)),,-j$(shell nproc)) $(1)
@@ -284,13 +296,20 @@ $(BUILD)/bench/peak: $(BUILD)/obj/bench/engine/peak.o
 	$(quiet)mkdir -p $(@D)
 	$(quiet)$(CC) $(ALL_LDFLAGS) $< -o $@
 
+# Where there is CUDA: what times the GPU's kernels.
+KERNEL_TIMES := $(if $(CUDA),$(BUILD)/bench/kernel_times.so)
+$(BUILD)/bench/kernel_times.so: bench/engine/kernel_times.c $(BUILD)/flags
+	$(say) CC $@
+	$(quiet)mkdir -p $(@D)
+	$(quiet)$(CC) $(ALL_CPPFLAGS) -I$(CUDA)/include $(ALL_CFLAGS) $(PRELOADED) $< -o $@
+
 $(BUILD)/bench/torch/bin/python:
 	@sh scripts/install-packages $(BENCH_PACKAGES)
 	python3 -m venv $(BUILD)/bench/torch
 	$(BUILD)/bench/torch/bin/pip install --quiet torch
 
 .PHONY: bench bench-build
-bench-build: $(BUILD)/bench/engine $(BUILD)/bench/peak # builds what bench runs
+bench-build: $(BUILD)/bench/engine $(BUILD)/bench/peak $(KERNEL_TIMES) # builds what bench runs
 
 bench: deps bench-build $(BENCH_TORCH) ## measure the engine beside PyTorch (some 25 minutes) into bench/results; BENCH='--case NAME' for a part
 	@sh scripts/install-packages $(BENCH_PACKAGES)

@@ -3,6 +3,7 @@
  * [...]}; then it answers each line of standard input with one round over all items:
  * {"seconds": [...], "faults": [...], "peak_kib": N}, a value an item; seconds of one run of it.
  */
+#include <dlfcn.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -63,6 +64,8 @@ static int parse(struct bench_options *o, const struct seki_log *log, int argc, 
          "fp32|tf32|bf16", 0, 0, NULL},
         {"item-seconds", 0, SEKI_OPTION_NUMBER, &o->item_seconds, "S",
          "how long an item is run for a time, 0 for a network once", NULL, 0, 60, NULL},
+        {"no-recordings", 0, SEKI_OPTION_FLAG, &o->no_recordings, NULL,
+         "the backend is told each call anew, also where it could replay them", NULL, 0, 0, NULL},
         {0},
     };
     const struct seki_program program = {"engine", "the C side of bench/engine/run", "", table, 0};
@@ -147,6 +150,27 @@ static void print_numbers(const char *name, const double *values, int count)
     printf("]");
 }
 
+/* kernel_times.c's, where that is preloaded; else NULL. */
+static struct {
+    void (*start)(void);
+    void (*stop)(int runs);
+} kernel_times;
+
+static void find_kernel_times(void)
+{
+    void *all = dlopen(NULL, RTLD_LAZY);
+    *(void **)&kernel_times.start = dlsym(all, "kernel_times_start");
+    *(void **)&kernel_times.stop = dlsym(all, "kernel_times_stop");
+}
+
+static int run_repeatedly(struct work *work, int item, int repeats, struct seki_error *error)
+{
+    for (int times = 0; times < repeats; times++)
+        if (work->run(work->state, item, error) < 0)
+            return -1;
+    return work->wait(work->state, error);
+}
+
 static int run_round(struct work *work, const int *repeats, struct seki_error *error)
 {
     double seconds[MAX_ITEMS], faults[MAX_ITEMS];
@@ -157,14 +181,15 @@ static int run_round(struct work *work, const int *repeats, struct seki_error *e
              work->wait(work->state, error) < 0))
             return -1;
         long before = page_faults();
+        if (kernel_times.start)
+            kernel_times.start();
         double began = seki_clock();
-        for (int times = 0; times < repeats[i]; times++)
-            if (work->run(work->state, i, error) < 0)
-                return -1;
-        if (work->wait(work->state, error) < 0)
+        if (run_repeatedly(work, i, repeats[i], error) < 0)
             return -1;
         seconds[i] = (seki_clock() - began) / repeats[i];
         faults[i] = (double)(page_faults() - before) / repeats[i];
+        if (kernel_times.stop)
+            kernel_times.stop(repeats[i]);
     }
     struct rusage usage;
     getrusage(RUSAGE_SELF, &usage);
@@ -179,7 +204,7 @@ static int run_round(struct work *work, const int *repeats, struct seki_error *e
 
 static int serve(struct work *work, double item_seconds, struct seki_error *error)
 {
-    int repeats[MAX_ITEMS];
+    int repeats[MAX_ITEMS] = {0};
     if (warm(work, item_seconds, repeats, error) < 0)
         return -1;
     printf("{\"version\": \"%s\", \"compiler\": \"%s\", \"macs\": [", SEKI_VERSION, __VERSION__);
@@ -194,6 +219,15 @@ static int serve(struct work *work, double item_seconds, struct seki_error *erro
     return 0;
 }
 
+/* The backend's functions without those that record. */
+static void leave_out_recordings(struct seki_backend *backend)
+{
+    static struct seki_backend_ops ops;
+    ops = *backend->ops;
+    ops.record = NULL;
+    backend->ops = &ops;
+}
+
 static int run(const struct bench_options *o, struct seki_error *error)
 {
     struct seki_buffer text = {0};
@@ -205,6 +239,8 @@ static int run(const struct bench_options *o, struct seki_error *error)
     if (work.count > 0)
         backend = seki_backend_open(o->backend, (int)o->threads, seki_precision_named(o->precision),
                                     error);
+    if (backend && o->no_recordings)
+        leave_out_recordings(backend);
     if (backend)
         status = strcmp(o->work, "operations") == 0
                      ? bench_operations_open(&work, backend, o, lines, error)
@@ -224,6 +260,7 @@ int main(int argc, char **argv)
     struct seki_log log = {"engine", false};
     struct seki_error error;
     openmp_waits_briefly();
+    find_kernel_times();
     int status = parse(&o, &log, argc, argv);
     if (status >= 0)
         return status;

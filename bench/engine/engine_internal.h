@@ -9,7 +9,7 @@
 /* The command line, which bench/engine/peer.py reads too. */
 struct bench_options {
     const char *work; /* train, score, infer, operations */
-    bool supernet, nesterov;
+    bool supernet, nesterov, no_recordings;
     const char *space;
     long channels, layers, batch, threads;
     double auxiliary, drop_path, clip, rate, decay;

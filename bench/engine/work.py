@@ -39,9 +39,10 @@ def all_operations():
 class Case:
     """One row of what is measured. `options` are the command line of engine.c and peer.py."""
 
-    def __init__(self, title, work, items, batch, variants, **options):
+    def __init__(self, title, work, items, batch, variants, devices=("cpu", "cuda"), **options):
         self.title, self.work, self.items, self.batch = title, work, items, batch
         self.variants = variants  # how PyTorch is tried, a name of run's VARIANTS each, likely best first
+        self.devices = devices  # where it is measured unless it is asked for by name
         self.options = {"space": "darts", "channels": 16, "layers": 8, **options}
 
     def arguments(self):
@@ -55,6 +56,9 @@ class Case:
 EAGER = ("channels-last", "contiguous")
 CASES = {
     "supernet-train": Case("supernet, training step", "train", sampled_genotypes(), 64, EAGER, supernet=True),
+    # What torch.compile would bring to a search in which every step had the same genotype.
+    "supernet-one": Case("supernet of one genotype, training step", "train", sampled_genotypes()[:1], 64,
+                         EAGER + ("compiled",), devices=("cuda",), supernet=True),
     "supernet-score": Case("supernet, scoring", "score", sampled_genotypes(), 250, EAGER, supernet=True),
     "final-train": Case("final network, training step", "train", [DARTS_V2], 96, EAGER + ("compiled",), channels=36,
                         layers=20, auxiliary=0.4, drop_path=0.1),
