@@ -30,7 +30,7 @@ def parse():
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument("--item-seconds", type=float, default=0)
     parser.add_argument("--format", choices=("contiguous", "channels-last"), default="contiguous")
-    parser.add_argument("--how", choices=("eager", "compiled", "frozen"), default="eager")
+    parser.add_argument("--how", choices=("eager", "compiled", "graphed", "frozen"), default="eager")
     options = parser.parse_args()
     options.format = torch.channels_last if options.format == "channels-last" else torch.contiguous_format
     return options
@@ -60,6 +60,8 @@ class NetworkWork:
         self.call = self.model
         if options.how == "compiled":
             self.call = torch.compile(self.model)
+        elif options.how == "graphed":
+            self.call = torch.compile(self.model, mode="reduce-overhead")
         elif options.how == "frozen":
             with torch.no_grad():
                 frozen = torch.jit.freeze(torch.jit.trace(self.model, self.x))
