@@ -18,8 +18,8 @@ kernels() {
 @test "a final network's step is timed with its graphs, and kernel by kernel" {
     printf '{"case": "nas201-train", "precision": "fp32", "seconds": %s, "items": 1}\n' 1 1000 > steps
     expect_status 0 kernels --case nas201-train --precision fp32 --steps steps
-    # Forward and backward are a graph each.
-    jq -e -s 'map(select(.measured == "kernel" and .recordings)) | map({(.name): .calls}) | add | .graph == 2 and .cuda_loss == 1' <<< "$output"
+    # What the gradients take is one graph; the copy takes its loss to where it is collected.
+    jq -e -s 'map(select(.measured == "kernel" and .recordings)) | map({(.name): .calls}) | add | .graph == 1 and (has("cuda_loss") | not)' <<< "$output"
     jq -e -s 'map(select(.measured == "kernel" and (.recordings | not))) | map(.name) | index("graph") == null and index("dense_call") and index("cuda_loss")' <<< "$output"
     jq -e -s 'map(select(.measured == "kernel")) | group_by(.recordings) | all(map(.share) | add | . > 0.999 and . < 1.001)' <<< "$output"
     jq -e -s 'map(select(.measured == "kernels")) | length == 2 and all(.runs == 3 and .step_microseconds == 1e9 and .busy > 0 and .busy < 1)

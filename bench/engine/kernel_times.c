@@ -9,9 +9,9 @@
  * between them is measured beside and told, for the reader to take away. What remains is the
  * kernel's own time and up to the GPU's time of starting it.
  *
- * A graph is timed as a whole. Launches into a stream that is being captured are let through: they
- * do not run. The kernels of libraries that have a CUDA runtime of their own are not seen. For one
- * thread that launches.
+ * A graph is timed as a whole, and so is what cuDNN runs, which has a CUDA runtime of its own.
+ * Launches into a stream that is being captured are let through: they do not run. For one thread
+ * that launches.
  */
 #define _GNU_SOURCE /* dladdr */
 #include <cuda_runtime_api.h>
@@ -75,16 +75,21 @@ static void *find(void *object, const char *name)
 
 /* In what the caller was linked with: it may have been loaded without showing that to others, so
  * that RTLD_NEXT finds nothing. */
-static void find_functions(const void *caller)
+static void *object_of(const void *caller)
 {
     Dl_info info;
-    void *object;
+    void *object = dladdr(caller, &info) ? dlopen(info.dli_fname, RTLD_LAZY | RTLD_NOLOAD) : NULL;
 
-    if (real.cudaLaunchKernelExC)
-        return;
-    object = dladdr(caller, &info) ? dlopen(info.dli_fname, RTLD_LAZY | RTLD_NOLOAD) : NULL;
     if (!object)
         fail("a caller's object", "not found");
+    return object;
+}
+
+static void find_functions(const void *caller)
+{
+    if (real.cudaLaunchKernelExC)
+        return;
+    void *object = object_of(caller);
 #define FIND(name) *(void **)&real.name = find(object, #name);
     EACH_FUNCTION(FIND)
 #undef FIND
@@ -157,7 +162,8 @@ static struct {
     int span_count;
 } times;
 
-static const char EMPTY[] = "nothing", GRAPH[] = "graph", COPY[] = "copy", SET[] = "set memory";
+static const char EMPTY[] = "nothing", GRAPH[] = "graph", COPY[] = "copy", SET[] = "set memory",
+                  CUDNN[] = "cuDNN";
 
 static const char *name_of(const void *function)
 {
@@ -322,6 +328,46 @@ EXPORTED cudaError_t cudaDeviceSynchronize(void)
     find_functions(__builtin_return_address(0));
     open_gate();
     return real.cudaDeviceSynchronize();
+}
+
+/* ---- cuDNN ----------------------------------------------------------------------------------- */
+
+typedef void *cudnn_object; /* its handles and descriptors */
+static struct {
+    int (*set_stream)(cudnn_object handle, cudaStream_t stream);
+    int (*execute)(cudnn_object handle, cudnn_object plan, cudnn_object arguments);
+    cudaStream_t stream; /* of the handle that was set last */
+} cudnn;
+
+EXPORTED int cudnnSetStream(cudnn_object handle, cudaStream_t stream);
+EXPORTED int cudnnBackendExecute(cudnn_object handle, cudnn_object plan, cudnn_object arguments);
+
+static void find_cudnn(const void *caller)
+{
+    find_functions(caller);
+    if (cudnn.execute)
+        return;
+    void *object = object_of(caller);
+    *(void **)&cudnn.set_stream = find(object, "cudnnSetStream");
+    *(void **)&cudnn.execute = find(object, "cudnnBackendExecute");
+}
+
+int cudnnSetStream(cudnn_object handle, cudaStream_t stream)
+{
+    find_cudnn(__builtin_return_address(0));
+    cudnn.stream = stream;
+    return cudnn.set_stream(handle, stream);
+}
+
+int cudnnBackendExecute(cudnn_object handle, cudnn_object plan, cudnn_object arguments)
+{
+    find_cudnn(__builtin_return_address(0));
+    struct span *span = before_launch(NULL, CUDNN, cudnn.stream);
+    const double began = now();
+    const int status = cudnn.execute(handle, plan, arguments);
+
+    after_launch(span, cudnn.stream, began, cudaSuccess);
+    return status;
 }
 
 /* ---- For the program ----------------------------------------------------------------------- */

@@ -14,6 +14,9 @@
 
 #include "cuda_runtime_api.h"
 
+/* In reach of what is preloaded, as a library of its own is. */
+#pragma GCC visibility push(default)
+
 #ifdef __cplusplus
 extern "C" {
 #endif
@@ -135,5 +138,7 @@ cudnnStatus_t cudnnBackendExecute(cudnnHandle_t handle, cudnnBackendDescriptor_t
 #ifdef __cplusplus
 }
 #endif
+
+#pragma GCC visibility pop
 
 #endif
