@@ -21,7 +21,7 @@ while [ $# -gt 0 ]; do
     shift
 done
 root=$top/build/gpu
-tests='test_cuda_blocks test_cuda_pictures test_cuda_training test_backend_training'
+tests='test_cuda_blocks test_cuda_cudnn test_cuda_pictures test_cuda_training test_backend_training'
 programs='seki-supernet seki-eval seki-propose'
 
 build() { # FOLDER
@@ -114,7 +114,7 @@ ours() { # SECONDS PROGRAM OPTION…
 
 out=${OUT:-$top/build/gpu/results}
 mkdir -p "$out"
-for name in gpu kernels search; do : >"$out/$name.jsonl"; done
+for name in gpu kernels own search; do : >"$out/$name.jsonl"; done
 data=$(mktemp -d)
 trap 'rm -rf "$data"' EXIT
 
@@ -222,6 +222,11 @@ measure 40 supernet-score
 kernels supernet-score
 measure 60 nas201-train
 kernels nas201-train
+if [ "$device" = cuda ] && [ "$(left)" -gt 60 ]; then
+    say "nas201-train without cuDNN"
+    bench 25 run --device cuda --backend cuda-own --no-peers --peak "$out/peak.json" --output "$out/own.jsonl" --case nas201-train ||
+        echo "gpu.sh: nas201-train was not measured without cuDNN" >&2
+fi
 measure 45 supernet-one
 measure 35 final-infer
 

@@ -43,10 +43,12 @@ step() {
     step supernet-one 0.01 channels-last=0.06 graphed=0.02 >> gpu.jsonl
     echo '{"measured": "kernels", "case": "supernet-train", "precision": "bf16", "recordings": false, "launches": 300,
         "launch_microseconds": 900, "gpu_microseconds": 8500, "step_microseconds": 10000, "busy": 0.85}' | tr -d '\n' > kernels.jsonl
+    step nas201-train 0.004 >> gpu.jsonl
+    step nas201-train 0.006 > own.jsonl
     "$top/bench/engine/projection" search.jsonl > projection
     cat projection >> search.jsonl
     expect_status 0 "$top/bench/engine/summary" .
-    expect_in "$output" "| supernet, training step, bf16 | 10 | 2 | 1 | 5.00× |" \
+    expect_in "$output" "| NAS-Bench-201, training step, bf16 | 4 | 6 | 1.50× |" "| supernet, training step, bf16 | 10 | 2 | 1 | 5.00× |" \
         "| supernet's training step over PyTorch eager | 5.50× | ≥ 5.00× | met |" \
         "| supernet's training step over PyTorch's best | 2.00× | ≥ 2.50× | not met |" \
         "| final network's training step over PyTorch's best | not measured | ≥ 2.00× |  |" \
