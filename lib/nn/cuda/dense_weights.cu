@@ -1,154 +1,159 @@
 /*
  * dense_weights.cu - the gradient of a dense convolution's weights: for a tap, SIDE outputs and
- * SIDE inputs (16, or 32 where there are more), the sum over a share of the pixels. A warp has 16
+ * SIDE inputs (16, or 32 where there are more), the sum over a share of the pixels. A warp has some
  * pixels at a time and all SIDE x SIDE; the shares' sums are added by a kernel of its own.
  */
-#include "nn/cuda/matrix.cuh"
+#include "nn/cuda/dense_read.cuh"
 
-/* Turned on the way into shared memory: what is summed over, the pixels, must be neighbours. */
-template <int SIDE> struct weights_stage {
-    float outputs[SIDE][STAGE];
-    float inputs[SIDE][STAGE];
+/* A lane reads four channels of four pixels that follow each other, and turns them on the way into
+ * shared memory: what is summed over, the pixels, must be neighbours. */
+template <int SIDE> struct sharing_of_warp {
+    enum { LANES = SIDE / 4, PIXELS = 32 / LANES * 4 };
+};
+
+template <int TYPE, int SIDE> struct weights_stage {
+    enum { LINE = sharing_of_warp<SIDE>::PIXELS + 4 };
+    typename factor<TYPE>::type outputs[SIDE][LINE], inputs[SIDE][LINE];
     stage left;
 };
 
-template <int SIDE> struct weights_shared {
+template <int TYPE, int SIDE> struct weights_shared {
     union {
-        weights_stage<SIDE> stages[WARPS];
+        weights_stage<TYPE, SIDE> stages[WARPS];
         float sums[WARPS][SIDE][SIDE + 1];
     };
 };
 
 struct weights_call {
-    cuda_dense d;
-    bool fours;
+    dense_call dense;
     int splits, share; /* shares of the pixels, pixels of one */
     int groups_out, groups_in;
 };
 
-/* Four channels of f(x) under a tap of output pixel p. */
-template <typename T>
-static __device__ inline void read_input(const weights_call &call, const channels_of_source<4> &f,
-                                         int channel, int p, int ky, int kx, float (&to)[4])
-{
-    const cuda_window &w = call.d.window;
-    const int plane = w.out_height * w.out_width, image = p / plane, rest = p - image * plane;
-    const int y = rest / w.out_width * w.stride_height - w.padding_height + ky;
-    const int x = rest % w.out_width * w.stride_width - w.padding_width + kx;
+/* What a lane reads at a time, as it lies in memory. */
+template <typename T> struct weights_fours {
+    raw<4, T> dy[4], z[4], x[4];
+    float keep[4];
+    bool there[4], inside[4]; /* of the result; under the tap */
+};
 
-#pragma unroll
-    for (int i = 0; i < 4; i++)
-        to[i] = 0.0f;
-    if (y < 0 || y >= w.height || x < 0 || x >= w.width)
-        return;
-    const int pixel = (image * w.height + y) * w.width + x;
+/* Where a lane reads. */
+struct weights_place {
+    int output, input; /* its first channels */
+    int ky, kx;
+    int end; /* of its block's pixels */
+};
 
-#pragma unroll
-    for (int i = 0; i < 4; i++)
-        if (!call.fours && channel + i < call.d.inputs)
-            to[i] = f(to_float(*element<const T>(call.d.source.x, pixel, channel + i)), i);
-    if (!call.fours || channel >= call.d.inputs)
-        return;
-    load<4>(to, element<const T>(call.d.source.x, pixel, channel));
-#pragma unroll
-    for (int i = 0; i < 4; i++)
-        to[i] = f(to[i], i);
-}
-
-/* Four channels of the gradient of output pixel p. */
-template <typename T>
-static __device__ inline void read_gradient(const weights_call &call,
-                                            const channels_of_gradient<4> &f, int channel, int p,
-                                            float (&to)[4])
-{
-    const cuda_gradient &g = call.d.gradient;
-    const float keep = g.keep != nullptr ? g.keep[p / g.pixels] : 1.0f;
-    float z[4] = {0.0f, 0.0f, 0.0f, 0.0f};
-
-#pragma unroll
-    for (int i = 0; i < 4; i++)
-        to[i] = 0.0f;
-    if (channel >= call.d.outputs)
-        return;
-    if (call.fours) {
-        load<4>(to, element<const T>(g.dy, p, channel));
-        if (f.reads_z())
-            load<4>(z, element<const T>(g.z, p, channel));
-    }
-#pragma unroll
-    for (int i = 0; i < 4; i++) {
-        if (channel + i >= call.d.outputs)
-            continue;
-        if (!call.fours) {
-            to[i] = to_float(*element<const T>(g.dy, p, channel + i));
-            if (f.reads_z())
-                z[i] = to_float(*element<const T>(g.z, p, channel + i));
-        }
-        to[i] = f(keep * to[i], z[i], i);
-    }
-}
-
-/* SIDE / 4 lanes read a pixel's channels, several pixels at a time. */
-template <typename T, int SIDE>
-static __device__ inline void fill(const weights_call &call, const channels_of_gradient<4> &g,
-                                   const channels_of_source<4> &f, int out, int in, int first,
-                                   int end, int ky, int kx, weights_stage<SIDE> *s)
-{
-    enum { LANES = SIDE / 4 };
-    const int lane = (int)threadIdx.x % 32, channel = lane % LANES * 4;
-
-    for (int i = lane / LANES; i < SUMMED; i += 32 / LANES) {
-        float dz[4] = {0.0f, 0.0f, 0.0f, 0.0f}, a[4] = {0.0f, 0.0f, 0.0f, 0.0f};
-
-        if (first + i < end) {
-            read_gradient<T>(call, g, out + channel, first + i, dz);
-            read_input<T>(call, f, in + channel, first + i, ky, kx, a);
-        }
-#pragma unroll
-        for (int c = 0; c < 4; c++) {
-            s->outputs[channel + c][i] = dz[c];
-            s->inputs[channel + c][i] = a[c];
-        }
-    }
-}
-
-template <typename T, int TYPE, int SIDE>
-__global__ void __launch_bounds__(THREADS, 1) dense_weights(const weights_call call)
+template <typename T, int KIND>
+static __device__ inline void read_fours(const dense_call &call, const weights_place &at, int first,
+                                         weights_fours<T> *fours)
 {
     const cuda_dense &d = call.d;
-    const cuda_window &w = d.window;
-    weights_shared<SIDE> *shared = shared_memory<weights_shared<SIDE>>();
-    const int warp = (int)threadIdx.x / 32, taps = w.kernel_height * w.kernel_width;
-    const int in = (int)blockIdx.y % call.groups_in * SIDE,
-              out = (int)blockIdx.y / call.groups_in % call.groups_out * SIDE,
-              tap = (int)blockIdx.y / (call.groups_in * call.groups_out);
-    const int ky = tap / w.kernel_width, kx = tap % w.kernel_width;
-    const int rows = w.images * w.out_height * w.out_width;
-    const int first = (int)blockIdx.x * call.share,
-              end = rows - first < call.share ? rows : first + call.share;
-    const int channel = (int)threadIdx.x % (SIDE / 4) * 4;
-    const channels_of_gradient<4> g(d.gradient, out + channel, d.outputs);
-    const channels_of_source<4> f(d.source, in + channel, d.inputs);
-    weights_stage<SIDE> *s = &shared->stages[warp];
-    float acc[SIDE / ROWS][SIDE / COLUMNS][4] = {};
+    const cuda_gradient &g = d.gradient;
 
-    for (int p = first + warp * SUMMED; p < end; p += WARPS * SUMMED) {
-        __syncwarp();
-        fill<T, SIDE>(call, g, f, out, in, p, end, ky, kx, s);
-        __syncwarp();
 #pragma unroll
-        for (int m = 0; m < SIDE / ROWS; m++) {
-            float upper[4], lower[4];
-            left<TYPE> a;
+    for (int j = 0; j < 4; j++) {
+        const int p = first + j, last = p < at.end ? p : 0;
+        const dense_pixel pixel = find_pixel<false, KIND>(call, last);
+        const int under = met<false, KIND>(d.window, pixel, at.ky, at.kx);
 
-            load<4>(upper, &s->outputs[m * ROWS + quad()][4 * slot()]);
-            load<4>(lower, &s->outputs[m * ROWS + quad() + 8][4 * slot()]);
-            a.set(upper, lower, &s->left);
+        fours->there[j] = p < at.end;
+        fours->inside[j] = p < at.end && under >= 0;
+        fours->dy[j] = read_four<KIND>(element<const T>(g.dy, last, at.output),
+                                       fours->there[j] ? d.outputs - at.output : 0);
+        fours->x[j] = read_four<KIND>(element<const T>(d.source.x, under < 0 ? 0 : under, at.input),
+                                      fours->inside[j] ? d.inputs - at.input : 0);
+    }
+    if (g.coefficients != nullptr || g.relu)
 #pragma unroll
-            for (int n = 0; n < SIDE / COLUMNS; n++)
-                a.multiply(acc[m][n], s->inputs[n * COLUMNS], STAGE);
+        for (int j = 0; j < 4; j++)
+            fours->z[j] =
+                read_four<KIND>(element<const T>(g.z, fours->there[j] ? first + j : 0, at.output),
+                                fours->there[j] ? d.outputs - at.output : 0);
+    if (g.keep != nullptr)
+#pragma unroll
+        for (int j = 0; j < 4; j++)
+            fours->keep[j] = g.keep[(fours->there[j] ? first + j : 0) / call.plane];
+}
+
+/* value[i][j]: channel i of the lane's pixel j. */
+template <int TYPE, int LINE>
+static __device__ inline void put_four(const float (&value)[4][4], int channel, int pixel,
+                                       typename factor<TYPE>::type (*to)[LINE])
+{
+#pragma unroll
+    for (int i = 0; i < 4; i++)
+        write<4>(&to[channel + i][pixel], four_of<TYPE>(value[i]));
+}
+
+template <int TYPE, int SIDE, typename T>
+static __device__ inline void
+put_fours(const weights_fours<T> &fours, const channels_of_gradient<4> &g, bool with_keep,
+          const channels_of_source<4> &f, weights_stage<TYPE, SIDE> *s)
+{
+    enum { LANES = sharing_of_warp<SIDE>::LANES };
+    const int lane = (int)threadIdx.x % 32, channel = lane % LANES * 4, pixel = lane / LANES * 4;
+    float value[4][4];
+
+#pragma unroll
+    for (int j = 0; j < 4; j++) {
+        float dy[4], z[4];
+
+        spread<4>(dy, fours.dy[j]);
+        spread<4>(z, fours.z[j]);
+#pragma unroll
+        for (int i = 0; i < 4; i++) {
+            const float dz = g(with_keep ? fours.keep[j] * dy[i] : dy[i], z[i], i);
+
+            value[i][j] = fours.there[j] ? dz : 0.0f;
         }
     }
+    put_four<TYPE>(value, channel, pixel, s->outputs);
+#pragma unroll
+    for (int j = 0; j < 4; j++) {
+        float x[4];
+
+        spread<4>(x, fours.x[j]);
+#pragma unroll
+        for (int i = 0; i < 4; i++)
+            value[i][j] = fours.inside[j] ? f(x[i], i) : 0.0f;
+    }
+    put_four<TYPE>(value, channel, pixel, s->inputs);
+}
+
+/* acc += the products of what is in shared memory. */
+template <int TYPE, int SIDE>
+static __device__ inline void multiply(weights_stage<TYPE, SIDE> *s,
+                                       float (&acc)[SIDE / ROWS][SIDE / COLUMNS][4])
+{
+    enum { LINE = weights_stage<TYPE, SIDE>::LINE, PIXELS = sharing_of_warp<SIDE>::PIXELS };
+
+#pragma unroll
+    for (int k = 0; k < PIXELS; k += SUMMED)
+#pragma unroll
+        for (int m = 0; m < SIDE / ROWS; m++) {
+            left<TYPE> a;
+
+            a.set(read<4>(&s->outputs[m * ROWS + quad()][k + 4 * slot()]),
+                  read<4>(&s->outputs[m * ROWS + quad() + 8][k + 4 * slot()]), &s->left);
+#pragma unroll
+            for (int n = 0; n < SIDE / COLUMNS; n++) {
+                right<TYPE> b;
+
+                b.set(&s->inputs[n * COLUMNS][k], LINE);
+                a.multiply(acc[m][n], b);
+            }
+        }
+}
+
+/* The sum of the warps' products, into the block's part. */
+template <int TYPE, int SIDE>
+static __device__ inline void write_part(const cuda_dense &d, int out, int in, int tap,
+                                         const float (&acc)[SIDE / ROWS][SIDE / COLUMNS][4],
+                                         weights_shared<TYPE, SIDE> *shared)
+{
+    const int warp = (int)threadIdx.x / 32, taps = d.window.kernel_height * d.window.kernel_width;
+
     __syncthreads();
 #pragma unroll
     for (int m = 0; m < SIDE / ROWS; m++)
@@ -160,6 +165,7 @@ __global__ void __launch_bounds__(THREADS, 1) dense_weights(const weights_call c
                     ->sums[warp][m * ROWS + quad() + i / 2 * 8][n * COLUMNS + 2 * slot() + i % 2] =
                     acc[m][n][i];
     __syncthreads();
+#pragma unroll
     for (int i = (int)threadIdx.x; i < SIDE * SIDE; i += THREADS) {
         const int o = i / SIDE, c = i % SIDE;
         float sum = 0.0f;
@@ -173,6 +179,41 @@ __global__ void __launch_bounds__(THREADS, 1) dense_weights(const weights_call c
                       (size_t)taps +
                   (size_t)tap] = sum;
     }
+}
+
+template <typename T, int TYPE, int SIDE, int KIND>
+__global__ void __launch_bounds__(THREADS, TYPE == CUDA_FP32 ? 2 : 3)
+    dense_weights(const weights_call call)
+{
+    enum { LANES = sharing_of_warp<SIDE>::LANES, PIXELS = sharing_of_warp<SIDE>::PIXELS };
+    const cuda_dense &d = call.dense.d;
+    const cuda_window &w = d.window;
+    weights_shared<TYPE, SIDE> *shared = shared_memory<weights_shared<TYPE, SIDE>>();
+    const int warp = (int)threadIdx.x / 32, lane = (int)threadIdx.x % 32;
+    const int in = (int)blockIdx.y % call.groups_in * SIDE,
+              out = (int)blockIdx.y / call.groups_in % call.groups_out * SIDE,
+              tap = (int)blockIdx.y / (call.groups_in * call.groups_out);
+    const int rows = w.images * call.dense.plane.value, first = (int)blockIdx.x * call.share,
+              end = rows - first < call.share ? rows : first + call.share;
+    const int channel = lane % LANES * 4;
+    const weights_place at = {out + channel, in + channel, tap / w.kernel_width,
+                              tap % w.kernel_width, end};
+    const channels_of_gradient<4> g(d.gradient, out + channel, d.outputs);
+    const channels_of_source<4> f(d.source, in + channel, d.inputs);
+    weights_stage<TYPE, SIDE> *s = &shared->stages[warp];
+    float acc[SIDE / ROWS][SIDE / COLUMNS][4] = {};
+    int p = first + warp * PIXELS;
+    weights_fours<T> ahead = {};
+
+    read_fours<T, KIND>(call.dense, at, p + lane / LANES * 4, &ahead);
+    for (; p < end; p += WARPS * PIXELS) {
+        __syncwarp();
+        put_fours<TYPE, SIDE>(ahead, g, d.gradient.keep != nullptr, f, s);
+        __syncwarp();
+        read_fours<T, KIND>(call.dense, at, p + WARPS * PIXELS + lane / LANES * 4, &ahead);
+        multiply<TYPE, SIDE>(s, acc);
+    }
+    write_part<TYPE, SIDE>(d, out, in, tap, acc, shared);
 }
 
 /* ---- Launching ----------------------------------------------------------------------------- */
@@ -204,24 +245,20 @@ int seki_cuda_dense_splits(const struct cuda_dense *call)
     return blocks < most ? blocks : most;
 }
 
-template <typename T, int TYPE, int SIDE>
-static cudaError_t launch_sums(cudaStream_t stream, const weights_call &call)
+template <typename T, int TYPE, int SIDE, int KIND>
+static cudaError_t launch_kind(cudaStream_t stream, const weights_call &call)
 {
-    const cuda_window &w = call.d.window;
+    const cuda_window &w = call.dense.d.window;
     const unsigned tiles =
         (unsigned)(call.groups_out * call.groups_in * w.kernel_height * w.kernel_width);
 
-    return launch(stream, dense_weights<T, TYPE, SIDE>, dim3((unsigned)call.splits, tiles),
-                  sizeof(weights_shared<SIDE>), call);
+    return launch(stream, dense_weights<T, TYPE, SIDE, KIND>, dim3((unsigned)call.splits, tiles),
+                  sizeof(weights_shared<TYPE, SIDE>), call);
 }
 
-template <typename T, int TYPE>
-static cudaError_t launch_typed(cudaStream_t stream, const cuda_dense *d)
+/* Whether channels may be read four at a time. */
+template <typename T> static bool has_fours(const cuda_dense *d)
 {
-    const int taps = d->window.kernel_height * d->window.kernel_width;
-    weights_call call = {
-        *d, false, seki_cuda_dense_splits(d), 0, sides(d, d->outputs), sides(d, d->inputs)};
-    const cuda_parts sum = {d->partial, d->dweight, call.splits, 1, d->outputs * d->inputs * taps};
     fitting f = {(int)sizeof(T), 0};
 
     fit(&f, d->inputs);
@@ -229,8 +266,28 @@ static cudaError_t launch_typed(cudaStream_t stream, const cuda_dense *d)
     fit(&f, d->source.x);
     fit(&f, d->gradient.dy);
     fit(&f, d->gradient.z);
-    call.fours = fitting_width(f) >= 4;
-    call.share = (rows_of(d) + call.splits - 1) / call.splits;
+    return fitting_width(f) >= 4;
+}
+
+template <typename T, int TYPE, int SIDE>
+static cudaError_t launch_sums(cudaStream_t stream, const weights_call &call)
+{
+    const cuda_dense *d = &call.dense.d;
+
+    if (!has_fours<T>(d))
+        return launch_kind<T, TYPE, SIDE, SINGLES>(stream, call);
+    return is_pointwise(d->window) ? launch_kind<T, TYPE, SIDE, POINTWISE>(stream, call)
+                                   : launch_kind<T, TYPE, SIDE, FOURS>(stream, call);
+}
+
+template <typename T, int TYPE>
+static cudaError_t launch_typed(cudaStream_t stream, const cuda_dense *d)
+{
+    const int taps = d->window.kernel_height * d->window.kernel_width,
+              splits = seki_cuda_dense_splits(d);
+    const weights_call call = {dense_call_of(d, false), splits, (rows_of(d) + splits - 1) / splits,
+                               sides(d, d->outputs), sides(d, d->inputs)};
+    const cuda_parts sum = {d->partial, d->dweight, splits, 1, d->outputs * d->inputs * taps};
     const cudaError_t status = side_of(d) == 16 ? launch_sums<T, TYPE, 16>(stream, call)
                                                 : launch_sums<T, TYPE, 32>(stream, call);
 

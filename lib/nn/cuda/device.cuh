@@ -68,6 +68,36 @@ static __device__ inline float quotient(float a, float b)
 #endif
 }
 
+/* ---- Whole numbers ------------------------------------------------------------------------- */
+
+/* A divisor that the host knows: a product and a shift in the place of a division, for dividends
+ * from 0 to 2^31 - 1 (Granlund, Montgomery 1994). */
+struct divisor {
+    int value;
+    unsigned factor; /* 2^shift / value, rounded up */
+    int shift;
+};
+
+static inline divisor divisor_of(int value)
+{
+    divisor d = {value, 0, 31};
+
+    while (1ll << (d.shift - 31) < value)
+        d.shift++;
+    d.factor = (unsigned)(((1ull << d.shift) + (unsigned)value - 1) / (unsigned)value);
+    return d;
+}
+
+static __device__ inline int operator/(int dividend, const divisor &d)
+{
+    return (int)((unsigned long long)(unsigned)dividend * d.factor >> d.shift);
+}
+
+static __device__ inline int operator%(int dividend, const divisor &d)
+{
+    return dividend - dividend / d * d.value;
+}
+
 /* ---- Vectors ------------------------------------------------------------------------------- */
 
 template <int BYTES> struct word;
@@ -84,30 +114,87 @@ template <> struct word<16> {
     typedef uint4 type;
 };
 
-/* V elements, at an address that is a multiple of their size, in one load. */
-template <int V, typename T> static __device__ inline void load(float (&to)[V], const T *from)
+/* V elements as they lie in memory: what is read before it is needed, and turned into floats then.
+ */
+template <int V, typename T> struct raw {
+    typename word<V *(int)sizeof(T)>::type bytes;
+};
+
+/* At an address that is a multiple of their size, in one load. */
+template <int V, typename T> static __device__ inline raw<V, T> read(const T *from)
 {
-    typedef typename word<V *(int)sizeof(T)>::type whole;
-    const whole bytes = *reinterpret_cast<const whole *>(from);
+    return {*reinterpret_cast<const typename word<V *(int)sizeof(T)>::type *>(from)};
+}
+
+template <int V, typename T>
+static __device__ inline void spread(float (&to)[V], const raw<V, T> &from)
+{
     T values[V];
 
-    memcpy(values, &bytes, sizeof(values));
+    memcpy(values, &from.bytes, sizeof(values));
 #pragma unroll
     for (int i = 0; i < V; i++)
         to[i] = to_float(values[i]);
 }
 
-template <int V, typename T> static __device__ inline void store(T *to, const float (&from)[V])
+/* Two as `put` leaves them, side by side. */
+static __device__ inline unsigned pair(float low, float high)
 {
-    typedef typename word<V *(int)sizeof(T)>::type whole;
-    T values[V];
-    whole bytes;
+    unsigned both;
+#ifdef __CUDA_ARCH__
+    asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(both) : "f"(high), "f"(low));
+#else
+    bf16 two[2];
 
+    put(low, &two[0]);
+    put(high, &two[1]);
+    memcpy(&both, two, sizeof(both));
+#endif
+    return both;
+}
+
+template <int V> static __device__ inline void put_all(float (&to)[V], const float (&from)[V])
+{
 #pragma unroll
     for (int i = 0; i < V; i++)
-        put(from[i], &values[i]);
-    memcpy(&bytes, values, sizeof(bytes));
-    *reinterpret_cast<whole *>(to) = bytes;
+        to[i] = from[i];
+}
+
+template <int V> static __device__ inline void put_all(bf16 (&to)[V], const float (&from)[V])
+{
+    if (V % 2 != 0)
+        put(from[V - 1], &to[V - 1]);
+#pragma unroll
+    for (int i = 0; i + 1 < V; i += 2) {
+        const unsigned two = pair(from[i], from[i + 1]);
+
+        memcpy(&to[i], &two, sizeof(two));
+    }
+}
+
+template <typename T, int V> static __device__ inline raw<V, T> gather(const float (&from)[V])
+{
+    T values[V];
+    raw<V, T> whole;
+
+    put_all<V>(values, from);
+    memcpy(&whole.bytes, values, sizeof(whole.bytes));
+    return whole;
+}
+
+template <int V, typename T> static __device__ inline void write(T *to, const raw<V, T> &from)
+{
+    *reinterpret_cast<typename word<V *(int)sizeof(T)>::type *>(to) = from.bytes;
+}
+
+template <int V, typename T> static __device__ inline void load(float (&to)[V], const T *from)
+{
+    spread<V>(to, read<V>(from));
+}
+
+template <int V, typename T> static __device__ inline void store(T *to, const float (&from)[V])
+{
+    write<V>(to, gather<T>(from));
 }
 
 template <typename T>
@@ -173,7 +260,7 @@ template <int V> struct channels_of_source {
     /* What of a gradient comes through ReLU. */
     __device__ float masked(float gradient, float x, int i) const
     {
-        return relu && before(x, i) <= 0.0f ? 0.0f : gradient;
+        return relu & (before(x, i) <= 0.0f) ? 0.0f : gradient;
     }
 };
 

@@ -27,167 +27,174 @@ static __device__ inline int slot()
     return (int)threadIdx.x % 4;
 }
 
+/* ---- What is multiplied -------------------------------------------------------------------- */
+
+/* Of CUDA_TF32 floats that are rounded already. */
+template <int TYPE> struct factor {
+    typedef float type;
+};
+template <> struct factor<CUDA_BF16> {
+    typedef bf16 type;
+};
+/* A lane's four of a row or column. */
+template <int TYPE> using four = raw<4, typename factor<TYPE>::type>;
+
+/* A float rounded to the 10 bits that CUDA_TF32 multiplies. */
+static __device__ inline float tf32(float value)
+{
+    unsigned bits;
+#ifdef __CUDA_ARCH__
+    asm("cvt.rna.tf32.f32 %0, %1;" : "=r"(bits) : "f"(value));
+#else
+    const unsigned half = 1u << 12;
+
+    bits = __float_as_uint(value);
+    if (value == value)
+        bits = (bits + half) & ~(2 * half - 1);
+#endif
+    return __uint_as_float(bits);
+}
+
+template <int TYPE> static __device__ inline four<TYPE> four_of(const float (&values)[4])
+{
+    float rounded[4];
+
+#pragma unroll
+    for (int i = 0; i < 4; i++)
+        rounded[i] = TYPE == CUDA_TF32 ? tf32(values[i]) : values[i];
+    return gather<typename factor<TYPE>::type>(rounded);
+}
+
+/* ---- As floats ----------------------------------------------------------------------------- */
+
 /* Rows of 16 floats in shared memory, far enough apart for a warp to read eight at once. */
 enum { STAGE = SUMMED + 4 };
 struct stage {
     float row[ROWS][STAGE];
 };
 
-/* The left matrix, of which the lane has `upper` (of row quad) and `lower` (of row quad + 8). */
-template <int TYPE> struct left;
-/* acc += left * right; rows[n * stride + k] is element (k, n) of the right one, k from a multiple
- * of 16 on, 16-byte aligned. */
+/* Columns of the right matrix: columns[n * stride + k] is element (k, n), k from a multiple of 16
+ * on, aligned to four. */
+template <typename T> struct whole_columns {
+    const T *columns;
+    int stride;
 
-template <> struct left<CUDA_FP32> {
+    __device__ void set(const T *from, int apart)
+    {
+        columns = from;
+        stride = apart;
+    }
+};
+
+template <typename T> struct whole_rows {
     float row[2][SUMMED];
 
-    __device__ void set(const float (&upper)[4], const float (&lower)[4], stage *s)
+    __device__ void set(const raw<4, T> &upper, const raw<4, T> &lower, stage *s)
     {
+        float high[4], low[4];
+
+        spread<4>(high, upper);
+        spread<4>(low, lower);
         __syncwarp();
-        store<4>(&s->row[quad()][4 * slot()], upper);
-        store<4>(&s->row[quad() + 8][4 * slot()], lower);
+        store<4>(&s->row[quad()][4 * slot()], high);
+        store<4>(&s->row[quad() + 8][4 * slot()], low);
         __syncwarp();
 #pragma unroll
         for (int h = 0; h < 2; h++)
 #pragma unroll
             for (int k = 0; k < SUMMED; k += 4) {
-                float four[4];
+                float values[4];
 
-                load<4>(four, &s->row[quad() + 8 * h][k]);
+                load<4>(values, &s->row[quad() + 8 * h][k]);
 #pragma unroll
                 for (int i = 0; i < 4; i++)
-                    row[h][k + i] = four[i];
+                    row[h][k + i] = values[i];
             }
     }
 
-    __device__ void multiply(float (&acc)[4], const float *rows, int stride) const
+    __device__ void multiply(float (&acc)[4], const whole_columns<T> &right) const
     {
 #pragma unroll
         for (int j = 0; j < 2; j++)
 #pragma unroll
             for (int k = 0; k < SUMMED; k += 4) {
-                float four[4];
+                float values[4];
 
-                load<4>(four, &rows[(2 * slot() + j) * stride + k]);
+                load<4>(values, &right.columns[(2 * slot() + j) * right.stride + k]);
 #pragma unroll
                 for (int i = 0; i < 4; i++) {
-                    acc[j] += row[0][k + i] * four[i];
-                    acc[2 + j] += row[1][k + i] * four[i];
+                    acc[j] += row[0][k + i] * values[i];
+                    acc[2 + j] += row[1][k + i] * values[i];
                 }
             }
     }
 };
 
-#ifdef __CUDA_ARCH__
+/* ---- The matrices -------------------------------------------------------------------------- */
 
-static __device__ inline unsigned pair(float low, float high)
-{
-    unsigned both;
+/* set: the lane's four of row quad, and of row quad + 8. multiply: acc += left * right. */
+template <int TYPE> struct left : whole_rows<typename factor<TYPE>::type> {
+};
+template <int TYPE> struct right : whole_columns<typename factor<TYPE>::type> {
+};
 
-    asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(both) : "f"(high), "f"(low));
-    return both;
-}
+#ifdef __CUDA_ARCH__ /* elsewhere the above does what the tensor cores do */
+
+template <int TYPE> struct lane_column {
+    four<TYPE> part;
+
+    __device__ void set(const typename factor<TYPE>::type *columns, int stride)
+    {
+        part = read<4>(&columns[quad() * stride + 4 * slot()]);
+    }
+};
+template <> struct right<CUDA_BF16> : lane_column<CUDA_BF16> {
+};
+template <> struct right<CUDA_TF32> : lane_column<CUDA_TF32> {
+};
 
 template <> struct left<CUDA_BF16> {
-    unsigned part[4];
+    uint2 upper, lower;
 
-    __device__ void set(const float (&upper)[4], const float (&lower)[4], stage *)
+    __device__ void set(const four<CUDA_BF16> &high, const four<CUDA_BF16> &low, stage *)
     {
-        part[0] = pair(upper[0], upper[1]);
-        part[1] = pair(lower[0], lower[1]);
-        part[2] = pair(upper[2], upper[3]);
-        part[3] = pair(lower[2], lower[3]);
+        upper = high.bytes;
+        lower = low.bytes;
     }
 
-    __device__ void multiply(float (&acc)[4], const float *rows, int stride) const
+    __device__ void multiply(float (&acc)[4], const right<CUDA_BF16> &r) const
     {
-        float four[4];
-
-        load<4>(four, &rows[quad() * stride + 4 * slot()]);
         asm("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 "
             "{%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
             : "+f"(acc[0]), "+f"(acc[1]), "+f"(acc[2]), "+f"(acc[3])
-            : "r"(part[0]), "r"(part[1]), "r"(part[2]), "r"(part[3]), "r"(pair(four[0], four[1])),
-              "r"(pair(four[2], four[3])));
+            : "r"(upper.x), "r"(lower.x), "r"(upper.y), "r"(lower.y), "r"(r.part.bytes.x),
+              "r"(r.part.bytes.y));
     }
 };
 
-static __device__ inline unsigned tf32(float value)
+static __device__ inline void multiply_tf32(float (&acc)[4], const unsigned (&left)[4], unsigned b0,
+                                            unsigned b1)
 {
-    unsigned bits;
-
-    asm("cvt.rna.tf32.f32 %0, %1;" : "=r"(bits) : "f"(value));
-    return bits;
+    asm("mma.sync.aligned.m16n8k8.row.col.f32.tf32.tf32.f32 "
+        "{%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
+        : "+f"(acc[0]), "+f"(acc[1]), "+f"(acc[2]), "+f"(acc[3])
+        : "r"(left[0]), "r"(left[1]), "r"(left[2]), "r"(left[3]), "r"(b0), "r"(b1));
 }
 
 template <> struct left<CUDA_TF32> {
-    unsigned part[2][4];
+    uint4 upper, lower;
 
-    __device__ void set(const float (&upper)[4], const float (&lower)[4], stage *)
+    __device__ void set(const four<CUDA_TF32> &high, const four<CUDA_TF32> &low, stage *)
     {
-#pragma unroll
-        for (int i = 0; i < 2; i++) {
-            part[i][0] = tf32(upper[2 * i]);
-            part[i][1] = tf32(lower[2 * i]);
-            part[i][2] = tf32(upper[2 * i + 1]);
-            part[i][3] = tf32(lower[2 * i + 1]);
-        }
+        upper = high.bytes;
+        lower = low.bytes;
     }
 
-    __device__ void multiply(float (&acc)[4], const float *rows, int stride) const
+    __device__ void multiply(float (&acc)[4], const right<CUDA_TF32> &r) const
     {
-        float four[4];
-
-        load<4>(four, &rows[quad() * stride + 4 * slot()]);
-#pragma unroll
-        for (int i = 0; i < 2; i++)
-            asm("mma.sync.aligned.m16n8k8.row.col.f32.tf32.tf32.f32 "
-                "{%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
-                : "+f"(acc[0]), "+f"(acc[1]), "+f"(acc[2]), "+f"(acc[3])
-                : "r"(part[i][0]), "r"(part[i][1]), "r"(part[i][2]), "r"(part[i][3]),
-                  "r"(tf32(four[2 * i])), "r"(tf32(four[2 * i + 1])));
+        multiply_tf32(acc, {upper.x, lower.x, upper.y, lower.y}, r.part.bytes.x, r.part.bytes.y);
+        multiply_tf32(acc, {upper.z, lower.z, upper.w, lower.w}, r.part.bytes.z, r.part.bytes.w);
     }
-};
-
-#else /* what the tensor cores do, in C */
-
-static __device__ inline float rounded(float value, int bits)
-{
-    const unsigned half = 1u << (bits - 1), all = __float_as_uint(value);
-
-    return value != value ? value : __uint_as_float((all + half) & ~(2 * half - 1));
-}
-
-template <int BITS> struct left_rounded : left<CUDA_FP32> {
-    __device__ void set(const float (&upper)[4], const float (&lower)[4], stage *s)
-    {
-        float u[4], l[4];
-
-#pragma unroll
-        for (int i = 0; i < 4; i++) {
-            u[i] = rounded(upper[i], BITS);
-            l[i] = rounded(lower[i], BITS);
-        }
-        left<CUDA_FP32>::set(u, l, s);
-    }
-
-    __device__ void multiply(float (&acc)[4], const float *rows, int stride) const
-    {
-#pragma unroll
-        for (int j = 0; j < 2; j++)
-#pragma unroll
-            for (int k = 0; k < SUMMED; k++) {
-                const float right = rounded(rows[(2 * slot() + j) * stride + k], BITS);
-
-                acc[j] += row[0][k] * right;
-                acc[2 + j] += row[1][k] * right;
-            }
-    }
-};
-
-template <> struct left<CUDA_BF16> : left_rounded<16> {
-};
-template <> struct left<CUDA_TF32> : left_rounded<13> {
 };
 
 #endif
