@@ -19,6 +19,7 @@ struct block_case {
     bool no_dx;  /* dx is not wanted */
     bool coarse; /* x from -1, 0, 1: equals under a max pool, ReLU at 0. Finite differences say
                     nothing there */
+    bool flips;  /* before its last ReLU are so many values that rounding moves one over 0 */
 };
 
 #define KERNEL(height, width)  .kernel_height = (height), .kernel_width = (width)

@@ -1,7 +1,8 @@
 /*
- * test_backend.c - every backend for this processor on every block of backend_cases.h.
+ * test_backend.c - every backend for this processor on every block of backend_cases.h and on blocks
+ * drawn at random.
  */
-#include "backend_compare.h"
+#include "backend_random.h"
 
 struct engine {
     const char *name;
@@ -47,6 +48,21 @@ static void test_other_backends_agree_with_ref(void **state)
     seki_backend_close(ref);
 }
 
+static void test_random_blocks_agree_with_ref(void **state)
+{
+    struct seki_backend *ref = open_backend("ref");
+
+    (void)state;
+    for (size_t o = 0; o < COUNT(others); o++) {
+        struct seki_backend *other = open_if_able(&others[o]);
+
+        if (other != NULL)
+            agrees_at_random(ref, other, &random_from_ref[other->precision], RANDOM_BLOCKS);
+        seki_backend_close(other);
+    }
+    seki_backend_close(ref);
+}
+
 static void test_a_call_repeats_to_the_byte(void **state)
 {
     (void)state;
@@ -78,6 +94,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_other_backends_agree_with_ref),
+        cmocka_unit_test(test_random_blocks_agree_with_ref),
         cmocka_unit_test(test_a_call_repeats_to_the_byte),
         cmocka_unit_test(test_nan_comes_through),
     };
