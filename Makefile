@@ -36,14 +36,14 @@ PROMPTS      := $(wildcard share/prompts/*)
 UNIT_TESTS   := $(wildcard tests/unit/test_*.c)
 FUZZ_TARGETS := $(wildcard tests/fuzz/fuzz_*.c)
 TEST_SUPPORT := $(filter-out $(UNIT_TESTS),$(wildcard tests/unit/*.c))
-C_FILES      := $(wildcard lib/*/*.[ch] lib/*/*/*.[ch] tools/*/*.[ch] tests/unit/*.[ch] tests/fuzz/*.c tests/example/*.c bench/*.[ch] bench/*/*.[ch])
+C_FILES      := $(wildcard lib/*/*.[ch] lib/*/*/*.[ch] tools/*/*.[ch] tests/unit/*.[ch] tests/cuda/*.c tests/fuzz/*.c tests/example/*.c bench/*.[ch] bench/*/*.[ch])
 # CUDA C++, and the C++ of what stands in a GPU's place.
-CUDA_FILES   := $(wildcard lib/nn/cuda/*.cu lib/nn/cuda/*.cuh tests/cuda/*)
+CUDA_FILES   := $(wildcard lib/nn/cuda/*.cu lib/nn/cuda/*.cuh tests/cuda/*.h tests/cuda/*.cc)
 BATS_FILES   := $(wildcard tests/*.bats tests/*.bash)
 
 LIBRARY     := $(BUILD)/libseki.a
 LIB_OBJECTS := $(LIB_SOURCES:%.c=$(BUILD)/obj/%.o)
-ALL_OBJECTS := $(LIB_OBJECTS) $(patsubst %.c,$(BUILD)/obj/%.o,$(TOOL_SOURCES) $(COMMON_SOURCES) $(UNIT_TESTS) $(TEST_SUPPORT) $(wildcard tests/fuzz/*.c))
+ALL_OBJECTS := $(LIB_OBJECTS) $(patsubst %.c,$(BUILD)/obj/%.o,$(TOOL_SOURCES) $(COMMON_SOURCES) $(UNIT_TESTS) $(TEST_SUPPORT) $(wildcard tests/cuda/*.c tests/fuzz/*.c))
 TEST_BINARIES := $(UNIT_TESTS:tests/unit/%.c=$(BUILD)/tests/%) $(FUZZ_TARGETS:tests/fuzz/%.c=$(BUILD)/fuzz/%)
 COMPLETION_DIR := share/bash-completion/completions
 COMPLETIONS := $(addprefix $(BUILD)/$(COMPLETION_DIR)/,$(PROGRAMS) $(SCRIPTS))
@@ -201,6 +201,8 @@ STAND_IN         := $(BUILD)/stand-in
 STAND_IN_SOURCES := $(CUDA_HOST) $(MODULE_LIB) $(CUDA_KERNELS) $(wildcard tests/cuda/*.cc)
 STAND_IN_OBJECTS := $(patsubst %,$(STAND_IN)/%.o,$(STAND_IN_SOURCES))
 STAND_IN_TESTS   := $(patsubst tests/unit/%.c,$(STAND_IN)/tests/%,$(wildcard tests/unit/test_cuda*.c) tests/unit/test_backend_training.c)
+# Those that ask the stand-in itself, of which a GPU has nothing.
+STAND_IN_OWN_TESTS := $(patsubst tests/cuda/%.c,$(STAND_IN)/tests/%,$(wildcard tests/cuda/test_*.c))
 STAND_IN_PROGRAMS := $(addprefix $(STAND_IN)/bin/,seki-supernet seki-eval seki-train)
 STAND_IN_BENCH   := $(STAND_IN)/bench/engine $(STAND_IN)/bench/kernel_times.so
 STAND_IN_FLAGS   := -O2 -g -fPIC -fvisibility=hidden -fsanitize=address,undefined -fno-sanitize-recover=all \
@@ -230,6 +232,11 @@ $(STAND_IN)/tests/%: $(BUILD)/obj/tests/unit/%.o $(TEST_SUPPORT:%.c=$(BUILD)/obj
 	$(quiet)mkdir -p $(@D)
 	$(quiet)$(CC) -fsanitize=address,undefined $(ALL_LDFLAGS) $(filter %.o %.a,$^) @$(BUILD)/libraries -lcmocka -o $@
 
+$(STAND_IN_OWN_TESTS): $(STAND_IN)/tests/%: $(BUILD)/obj/tests/cuda/%.o $(TEST_SUPPORT:%.c=$(BUILD)/obj/%.o) $(LIBRARY) $(STAND_IN)/$(MODULE)
+	$(say) LINK $@
+	$(quiet)mkdir -p $(@D)
+	$(quiet)$(CC) -fsanitize=address,undefined $(ALL_LDFLAGS) $(filter %.o %.a %.so,$^) -Wl,-rpath,'$$ORIGIN/../$(dir $(MODULE))' @$(BUILD)/libraries -lcmocka -o $@
+
 define stand_in_rule
 $(STAND_IN)/bin/$(1): $(patsubst %.c,$(BUILD)/obj/%.o,$(filter tools/$(1)/%,$(TOOL_SOURCES))) $(BUILD)/libcommon.a $(LIBRARY) $(STAND_IN)/$(MODULE)
 	$$(say) LINK $$@
@@ -255,7 +262,7 @@ $(STAND_IN)/bench/kernel_times.so: bench/engine/kernel_times.c $(wildcard tests/
 deps: ## install the Debian packages that are missing (apt-get, as root or through sudo)
 	@sh scripts/install-packages $(PACKAGES)
 
-tests: all $(TEST_BINARIES) $(STAND_IN_TESTS) $(STAND_IN_PROGRAMS) $(STAND_IN_BENCH) # builds what check runs
+tests: all $(TEST_BINARIES) $(STAND_IN_TESTS) $(STAND_IN_OWN_TESTS) $(STAND_IN_PROGRAMS) $(STAND_IN_BENCH) # builds what check runs
 
 # A make of its own, which sees what deps has installed; on all processors unless -j is given.
 built = @$(MAKE) --no-print-directory $(if $(filter -j%,$(MAKEFLAGS)),,-j$(shell nproc)) $(1)

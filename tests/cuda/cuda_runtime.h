@@ -94,10 +94,17 @@ template <typename Call> std::function<void()> grid_thread_of(const void *kernel
     return [function, call]() { function(call); };
 }
 
+/* While there is one, memory of the host is taken for the stand-in, and not counted (calls.h). */
+struct grid_own_memory {
+    grid_own_memory();
+    ~grid_own_memory();
+};
+
 template <typename Call>
 cudaError_t cudaLaunchKernelEx(const cudaLaunchConfig_t *config, void (*kernel)(Call),
                                const Call &call)
 {
+    grid_own_memory own;
     const void *const address = reinterpret_cast<const void *>(kernel);
     void *arguments[] = {const_cast<Call *>(&call)};
 

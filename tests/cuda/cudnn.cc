@@ -327,6 +327,7 @@ const char *cudnnGetErrorString(cudnnStatus_t status)
 
 cudnnStatus_t cudnnCreate(cudnnHandle_t *handle)
 {
+    grid_own_memory own;
     if (told("broken"))
         return CUDNN_STATUS_NOT_INITIALIZED;
     *handle = new cudnnContext();
@@ -353,6 +354,7 @@ static description &described(cudnnBackendDescriptor_t d)
 cudnnStatus_t cudnnBackendCreateDescriptor(cudnnBackendDescriptorType_t type,
                                            cudnnBackendDescriptor_t *out)
 {
+    grid_own_memory own;
     *out = new descriptor{std::make_shared<description>(description{type, false, {}, -1})};
     return CUDNN_STATUS_SUCCESS;
 }
@@ -368,6 +370,7 @@ cudnnStatus_t cudnnBackendSetAttribute(cudnnBackendDescriptor_t descriptor_,
                                        cudnnBackendAttributeType_t type, int64_t count,
                                        const void *values)
 {
+    grid_own_memory own;
     description &d = described(descriptor_);
     const char *bytes = static_cast<const char *>(values);
     const rule *found = nullptr;
@@ -396,6 +399,7 @@ cudnnStatus_t cudnnBackendSetAttribute(cudnnBackendDescriptor_t descriptor_,
 
 cudnnStatus_t cudnnBackendFinalize(cudnnBackendDescriptor_t descriptor_)
 {
+    grid_own_memory own;
     description &d = described(descriptor_);
 
     for (const rule &r : rules)
@@ -445,6 +449,7 @@ cudnnStatus_t cudnnBackendGetAttribute(cudnnBackendDescriptor_t const descriptor
                                        cudnnBackendAttributeType_t type, int64_t asked,
                                        int64_t *count, void *values)
 {
+    grid_own_memory own;
     const description &d = described(descriptor_);
 
     if (!d.finished)
@@ -500,6 +505,7 @@ static uint16_t *memory_of(const description &arguments, const description &tens
 cudnnStatus_t cudnnBackendExecute(cudnnHandle_t handle, cudnnBackendDescriptor_t plan_,
                                   cudnnBackendDescriptor_t arguments_)
 {
+    grid_own_memory own;
     const std::shared_ptr<description> plan = static_cast<descriptor *>(plan_)->what;
     const description &arguments = described(arguments_),
                       &config = part(*plan, CUDNN_ATTR_EXECUTION_PLAN_ENGINE_CONFIG),

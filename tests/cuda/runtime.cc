@@ -84,6 +84,7 @@ struct work {
     std::function<void()> run; /* or */
     cudaEvent_t record, wait;  /* an event: */
     unsigned long number;      /* its recording */
+    bool kernel;
 };
 
 struct CUgraph_st {
@@ -125,6 +126,8 @@ static void run_one(CUstream_st *stream)
 /* Until `done`: of the streams that can go on, one drawn at random, a piece of work at a time. */
 static void run_until(const std::function<bool()> &done)
 {
+    grid_own_memory own;
+
     protect(PROT_READ | PROT_WRITE);
     while (!done()) {
         std::vector<cudaStream_t> able;
@@ -142,17 +145,25 @@ static void run_until(const std::function<bool()> &done)
 
 static void put(cudaStream_t stream, const work &next)
 {
-    if (stream != nullptr && stream->capture != nullptr)
-        stream->capture->works.push_back(next);
-    else if (stream != nullptr)
-        stream->queue.push_back(next);
-    else
+    grid_own_memory own;
+
+    if (stream == nullptr)
         grid_mistake("work for the default stream: the backend has its own");
+    if (stream->capture != nullptr) {
+        stream->capture->works.push_back(next);
+        return;
+    }
+    stream->queue.push_back(next);
+    grid_calls.kernels += next.kernel ? 1 : 0;
 }
 
 void grid_put(cudaStream_t stream, std::function<void()> run)
 {
-    put(stream, {std::move(run), nullptr, nullptr, 0});
+    grid_own_memory own;
+
+    if (stream->capture == nullptr)
+        grid_calls.launches++;
+    put(stream, {std::move(run), nullptr, nullptr, 0, true});
 }
 
 bool grid_on_device(const void *memory, size_t bytes)
@@ -186,6 +197,7 @@ void grid_know(const void *kernel, grid_thread thread, const char *call)
 cudaError_t cudaLaunchKernelExC(const cudaLaunchConfig_t *config, const void *kernel,
                                 void **arguments)
 {
+    grid_own_memory own;
     const dim3 grid = config->gridDim, block = config->blockDim;
     const size_t shared = config->dynamicSmemBytes;
     const auto known = kernels.find(kernel);
@@ -198,7 +210,13 @@ cudaError_t cudaLaunchKernelExC(const cudaLaunchConfig_t *config, const void *ke
         return fail(cudaErrorInvalidConfiguration);
     const std::function<void()> thread = known->second.thread(kernel, arguments);
 
-    put(config->stream, {[=]() { grid_run(grid, block, shared, thread); }, nullptr, nullptr, 0});
+    if (config->stream != nullptr && config->stream->capture == nullptr)
+        grid_calls.launches++;
+    put(config->stream, {[=]() {
+                             if (grid_computes)
+                                 grid_run(grid, block, shared, thread);
+                         },
+                         nullptr, nullptr, 0, true});
     return cudaSuccess;
 }
 
@@ -283,6 +301,7 @@ static void not_in_use(const char *what)
 cudaError_t cudaDeviceSynchronize(void)
 {
     not_in_capture("waiting for the device");
+    grid_calls.waits++;
     finish_all();
     return cudaSuccess;
 }
@@ -291,9 +310,11 @@ cudaError_t cudaMalloc(void **memory, size_t bytes)
 {
     const long limit = from_environment("STAND_IN_MEMORY", 0);
     size_t used = bytes;
+    grid_own_memory own;
     piece p;
 
     not_in_capture("cudaMalloc");
+    grid_calls.device_memory++;
     if (bytes > (size_t)1 << 40)
         return fail(cudaErrorMemoryAllocation);
     for (const auto &entry : device)
@@ -317,6 +338,7 @@ cudaError_t cudaFree(void *memory)
     if (entry == device.end())
         return fail(cudaErrorInvalidValue);
     not_in_use("cudaFree");
+    grid_calls.device_memory++;
     unmap_piece(entry->second);
     device.erase(entry);
     return cudaSuccess;
@@ -324,8 +346,10 @@ cudaError_t cudaFree(void *memory)
 
 cudaError_t cudaHostAlloc(void **memory, size_t bytes, unsigned)
 {
+    grid_own_memory own;
     piece p;
 
+    grid_calls.locked_memory++;
     *memory = map_piece(bytes, &p);
     if (*memory == nullptr)
         return fail(cudaErrorMemoryAllocation);
@@ -342,6 +366,7 @@ cudaError_t cudaFreeHost(void *memory)
     if (entry == locked.end())
         return fail(cudaErrorInvalidValue);
     not_in_use("cudaFreeHost");
+    grid_calls.locked_memory++;
     unmap_piece(entry->second);
     locked.erase(entry);
     return cudaSuccess;
@@ -349,9 +374,11 @@ cudaError_t cudaFreeHost(void *memory)
 
 cudaError_t cudaMemsetAsync(void *memory, int value, size_t bytes, cudaStream_t stream)
 {
+    grid_own_memory own;
+
     if (bytes > 0 && !inside(device, memory, bytes))
         grid_mistake("%zu bytes are set that are not the device's", bytes);
-    put(stream, {[=]() { memset(memory, value, bytes); }, nullptr, nullptr, 0});
+    put(stream, {[=]() { memset(memory, value, bytes); }, nullptr, nullptr, 0, false});
     return cudaSuccess;
 }
 
@@ -360,11 +387,13 @@ cudaError_t cudaMemcpyAsync(void *to, const void *from, size_t bytes, enum cudaM
 {
     const bool to_device = kind != cudaMemcpyDeviceToHost,
                from_device = kind != cudaMemcpyHostToDevice;
+    grid_own_memory own;
 
+    grid_calls.copies_back += to_device ? 0 : 1;
     if (bytes > 0 && (!inside(to_device ? device : locked, to, bytes) ||
                       !inside(from_device ? device : locked, from, bytes)))
         grid_mistake("a copy of %zu bytes leaves the device's or page-locked memory", bytes);
-    put(stream, {[=]() { memcpy(to, from, bytes); }, nullptr, nullptr, 0});
+    put(stream, {[=]() { memcpy(to, from, bytes); }, nullptr, nullptr, 0, false});
     return cudaSuccess;
 }
 
@@ -394,6 +423,7 @@ static void not_in_capture(const char *what)
 cudaError_t cudaStreamSynchronize(cudaStream_t stream)
 {
     not_in_capture("waiting for a stream");
+    grid_calls.waits++;
     run_until([=]() { return stream->queue.empty(); });
     return cudaSuccess;
 }
@@ -414,13 +444,13 @@ cudaError_t cudaEventDestroy(cudaEvent_t event)
 
 cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream)
 {
-    put(stream, {nullptr, event, nullptr, ++event->recorded});
+    put(stream, {nullptr, event, nullptr, ++event->recorded, false});
     return cudaSuccess;
 }
 
 cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned)
 {
-    put(stream, {nullptr, nullptr, event, event->recorded});
+    put(stream, {nullptr, nullptr, event, event->recorded, false});
     return cudaSuccess;
 }
 
@@ -429,6 +459,9 @@ cudaError_t cudaEventSynchronize(cudaEvent_t event)
     not_in_capture("waiting for an event");
     const unsigned long number = event->recorded;
 
+    if (event->passed >= number)
+        return cudaSuccess;
+    grid_calls.waits++;
     run_until([=]() { return event->passed >= number; });
     return cudaSuccess;
 }
@@ -445,7 +478,7 @@ cudaError_t cudaEventElapsedTime(float *milliseconds, cudaEvent_t start, cudaEve
 
 cudaError_t cudaLaunchHostFunc(cudaStream_t stream, cudaHostFn_t function, void *data)
 {
-    put(stream, {[=]() { function(data); }, nullptr, nullptr, 0});
+    put(stream, {[=]() { function(data); }, nullptr, nullptr, 0, false});
     return cudaSuccess;
 }
 
@@ -474,6 +507,7 @@ cudaError_t cudaStreamIsCapturing(cudaStream_t stream, enum cudaStreamCaptureSta
 
 cudaError_t cudaGraphInstantiate(cudaGraphExec_t *executable, cudaGraph_t graph, unsigned long long)
 {
+    grid_calls.graphs_made++;
     *executable = new CUgraphExec_st{graph->works};
     return cudaSuccess;
 }
@@ -491,6 +525,7 @@ cudaError_t cudaGraphUpload(cudaGraphExec_t, cudaStream_t)
 
 cudaError_t cudaGraphLaunch(cudaGraphExec_t executable, cudaStream_t stream)
 {
+    grid_calls.launches++;
     for (const work &next : executable->works)
         put(stream, next);
     return cudaSuccess;
