@@ -13,12 +13,12 @@
 
 /* They take turns, those of most kernels more often. */
 static const enum seki_block_kind random_kinds[] = {
-    SEKI_BLOCK_CONV,     SEKI_BLOCK_SEPARABLE, SEKI_BLOCK_REDUCE,    SEKI_BLOCK_MAX_POOL,
-    SEKI_BLOCK_AVG_POOL, SEKI_BLOCK_CONV,      SEKI_BLOCK_NORM,      SEKI_BLOCK_IDENTITY,
-    SEKI_BLOCK_ZERO,     SEKI_BLOCK_HEAD,      SEKI_BLOCK_SEPARABLE, SEKI_BLOCK_CONV,
-    SEKI_BLOCK_REDUCE,   SEKI_BLOCK_SEPARABLE, SEKI_BLOCK_MAX_POOL,  SEKI_BLOCK_AVG_POOL,
+    SEKI_BLOCK_CONV,      SEKI_BLOCK_SEPARABLE, SEKI_BLOCK_REDUCE,   SEKI_BLOCK_MAX_POOL,
+    SEKI_BLOCK_AVG_POOL,  SEKI_BLOCK_CONV,      SEKI_BLOCK_NORM,     SEKI_BLOCK_IDENTITY,
+    SEKI_BLOCK_SEPARABLE, SEKI_BLOCK_CONV,      SEKI_BLOCK_ZERO,     SEKI_BLOCK_HEAD,
+    SEKI_BLOCK_SEPARABLE, SEKI_BLOCK_REDUCE,    SEKI_BLOCK_MAX_POOL, SEKI_BLOCK_AVG_POOL,
 };
-enum { RANDOM_KINDS = COUNT(random_kinds), RANDOM_BLOCKS = 6 * RANDOM_KINDS };
+enum { RANDOM_KINDS = COUNT(random_kinds), RANDOM_BLOCKS = 4 * RANDOM_KINDS };
 
 struct random_case {
     struct block_case c;
@@ -69,16 +69,27 @@ static inline int draw_padding(struct seki_random *random, int most)
     return one_in(random, 3) ? draw(random, 0, most) : most;
 }
 
-static inline void draw_window(struct seki_random *random, struct seki_block_spec *spec)
+/* An operation's of a search, for which there are kernels of their own: padded to keep the size. */
+static inline void draw_usual_window(struct seki_random *random, struct seki_block_spec *spec)
+{
+    const int reach = spec->kind == SEKI_BLOCK_SEPARABLE ? draw(random, 1, 3) : draw(random, 0, 1);
+
+    spec->dilation = spec->kind == SEKI_BLOCK_SEPARABLE ? draw(random, 1, 2) : 1;
+    spec->kernel_height = spec->kernel_width = 2 * reach + 1;
+    spec->stride_height = spec->stride_width = draw(random, 1, 2);
+    spec->padding_height = spec->padding_width = reach * spec->dilation;
+}
+
+static inline void draw_any_window(struct seki_random *random, struct seki_block_spec *spec)
 {
     const int most = spec->kind == SEKI_BLOCK_SEPARABLE ? 7 : 5;
-    const bool square = !one_in(random, 3);
+    const bool square = one_in(random, 2);
 
     spec->dilation = spec->kind == SEKI_BLOCK_SEPARABLE ? draw(random, 1, 3) : 1;
     spec->kernel_height = draw(random, 1, most);
     spec->kernel_width = square ? spec->kernel_height : draw(random, 1, 7);
-    spec->stride_height = draw(random, 1, one_in(random, 4) ? 3 : 2);
-    spec->stride_width = square ? spec->stride_height : draw(random, 1, 2);
+    spec->stride_height = draw(random, 1, 3);
+    spec->stride_width = square ? spec->stride_height : draw(random, 1, 3);
     spec->padding_height = draw_padding(random, (spec->kernel_height - 1) * spec->dilation / 2);
     spec->padding_width = draw_padding(random, (spec->kernel_width - 1) * spec->dilation / 2);
 }
@@ -89,7 +100,10 @@ static inline struct seki_block_spec draw_spec(struct seki_random *random,
 {
     struct seki_block_spec spec = {.kind = kind, .in = draw_picture(random)};
 
-    draw_window(random, &spec);
+    if (one_in(random, 2))
+        draw_usual_window(random, &spec);
+    else
+        draw_any_window(random, &spec);
     spec.out_channels = draw_channels(random);
     if (kind == SEKI_BLOCK_REDUCE)
         spec.out_channels += spec.out_channels % 2;
@@ -130,7 +144,7 @@ static inline struct block_case draw_case(struct seki_random *random, enum seki_
 /* TRAIN computes what SCORE does, and backward. */
 static inline enum seki_mode draw_mode(struct seki_random *random)
 {
-    return one_in(random, 3) ? (enum seki_mode)draw(random, SEKI_MODE_SCORE, SEKI_MODE_INFER)
+    return one_in(random, 4) ? (enum seki_mode)draw(random, SEKI_MODE_SCORE, SEKI_MODE_INFER)
                              : SEKI_MODE_TRAIN;
 }
 
@@ -196,6 +210,38 @@ static inline void draw_random_case(uint64_t seed, int number, struct random_cas
     made->c.comment = made->comment;
 }
 
+/* Pictures of so many pixels that a grid of the GPU's has blocks enough for each to write more than
+ * 16 channels, up to so many here, forward or backward; in the last the blocks take turns at them
+ * again. */
+static const struct {
+    int pixels, channels;
+    bool backward;
+} large_blocks[] = {
+    {16384, 20, false}, {16384, 36, false}, {16384, 44, false}, {16384, 52, false},
+    {16384, 36, true},  {16384, 52, true},  {32768, 8, true},
+};
+enum { LARGE_BLOCKS = COUNT(large_blocks), FIRST_LARGE = 1000 };
+
+static inline void draw_large_case(uint64_t seed, int number, struct random_case *made)
+{
+    const bool backward = large_blocks[number].backward;
+    struct seki_random random;
+
+    seki_random_seed(&random, seed, (uint64_t)(FIRST_LARGE + number));
+    const int many = large_blocks[number].channels - draw(&random, 0, 3);
+    const int few = draw(&random, 1, 4), height = draw(&random, 120, 136);
+    const int width = large_blocks[number].pixels / height + draw(&random, 1, 4);
+
+    made->c = (struct block_case){
+        .spec = {CONV(1, 1, 0), .in = {1, backward ? many : few, height, width}, .dilation = 1,
+                 .out_channels = backward ? few : many, .relu_first = true, .norm = true},
+        .images = 1,
+        .add_y = true};
+    made->mode = backward ? SEKI_MODE_TRAIN : SEKI_MODE_SCORE;
+    describe_case(made, seed, FIRST_LARGE + number);
+    made->c.comment = made->comment;
+}
+
 /* ---- Comparing ------------------------------------------------------------------------------ */
 
 /* As from_ref; of pictures of a few pixels one value that flips is more. */
@@ -205,16 +251,30 @@ static const struct tolerance random_from_ref[] = {
     [SEKI_BF16] = {{mean_distance, 0.01}, {mean_distance, 0.03}, {mean_distance, 0.4}},
 };
 
-/* The first `count` blocks of the seed. */
+/* RANDOM_BLOCKS of them from number `first` on. */
 static inline void agrees_at_random(struct seki_backend *known, struct seki_backend *other,
-                                    const struct tolerance *tolerance, int count)
+                                    const struct tolerance *tolerance, int first)
 {
     const uint64_t seed = random_seed();
 
-    for (int i = 0; i < count; i++) {
+    for (int i = first; i < first + RANDOM_BLOCKS; i++) {
         struct random_case made;
 
         draw_random_case(seed, i, &made);
+        compare(known, other, tolerance, &made.c, made.mode, seed + (uint64_t)i);
+    }
+}
+
+/* The large ones, of which only the precision's own turn comes. */
+static inline void agrees_on_large(struct seki_backend *known, struct seki_backend *other,
+                                   const struct tolerance *tolerance)
+{
+    const uint64_t seed = random_seed();
+
+    for (int i = (int)other->precision; i < LARGE_BLOCKS; i += SEKI_BF16 + 1) {
+        struct random_case made;
+
+        draw_large_case(seed, i, &made);
         compare(known, other, tolerance, &made.c, made.mode, seed + (uint64_t)i);
     }
 }

@@ -57,7 +57,8 @@ static void test_random_blocks_agree_with_ref(void **state)
         struct seki_backend *other = open_if_able(&others[o]);
 
         if (other != NULL)
-            agrees_at_random(ref, other, &random_from_ref[other->precision], RANDOM_BLOCKS);
+            agrees_at_random(ref, other, &random_from_ref[other->precision],
+                             (int)other->precision * RANDOM_BLOCKS);
         seki_backend_close(other);
     }
     seki_backend_close(ref);

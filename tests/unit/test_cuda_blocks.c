@@ -41,7 +41,8 @@ static void test_random_blocks_agree_with_ref(void **state)
         struct seki_backend *gpu = open_gpu((enum seki_precision)precision),
                             *ref = open_backend("ref");
 
-        agrees_at_random(ref, gpu, &random_from_ref[precision], RANDOM_BLOCKS);
+        agrees_at_random(ref, gpu, &random_from_ref[precision], precision * RANDOM_BLOCKS);
+        agrees_on_large(ref, gpu, &random_from_ref[precision]);
         seki_backend_close(ref);
         seki_backend_close(gpu);
     }
@@ -101,7 +102,7 @@ static void check_beside_cpu(const char *name, enum seki_precision precision)
 
     assert_non_null(cpu);
     agrees_with_cpu(cpu, gpu);
-    agrees_at_random(cpu, gpu, &from_cpu[precision], RANDOM_BLOCKS);
+    agrees_at_random(cpu, gpu, &from_cpu[precision], 3 * RANDOM_BLOCKS);
     seki_backend_close(cpu);
     seki_backend_close(gpu);
 }
