@@ -163,7 +163,11 @@ void grid_put(cudaStream_t stream, std::function<void()> run)
 
     if (stream->capture == nullptr)
         grid_calls.launches++;
-    put(stream, {std::move(run), nullptr, nullptr, 0, true});
+    put(stream, {[run]() {
+                     if (grid_computes)
+                         run();
+                 },
+                 nullptr, nullptr, 0, true});
 }
 
 bool grid_on_device(const void *memory, size_t bytes)

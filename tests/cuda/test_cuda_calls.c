@@ -203,7 +203,7 @@ static void check_trainer(struct seki_trainer *trainer)
             if (seki_trainer_step(trainer, &error) < 0)
                 fail_msg("%s", error.message);
             const struct stand_in_calls calls = calls_since(&before);
-            const bool collected = seki_network_pending(trainer->network) == 0;
+            const bool collected = seki_network_pending(seki_trainer_network(trainer)) == 0;
 
             if (epoch >= WARM)
                 check_calls(&calls, collected ? 1 : 0);
