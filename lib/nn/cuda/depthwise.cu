@@ -7,25 +7,18 @@
  * sums that the BN before it needs, then for the weights, a row of taps a thread. The second time
  * the pixels lie in the first cache.
  */
-#include "nn/cuda/device.cuh"
+#include "nn/cuda/depthwise_any.cuh"
 
 enum { STRIP = 4 }; /* pixels of a row */
 
-struct depthwise_call {
-    cuda_depthwise d;
-    sharing s;
-    int strips, row_strips; /* of what the threads share out: in all, in a row of pixels */
-    int share;              /* strips of a block */
-};
-
 /* Weights of the group's channels, a tap after the other; the block's sums. */
-template <int V, int TAPS> struct depthwise_shared {
+template <int V, typename W> struct depthwise_shared {
     union {
-        float weight[TAPS][CUDA_GROUP];
+        float weight[W::TAPS][CUDA_GROUP];
         double sums[THREADS];
     };
     union {
-        float rows[THREADS * V];
+        float rows[THREADS * V * W::SIDE];
         cuda_gradient_means means[THREADS * V];
     };
     unsigned ended;
@@ -42,15 +35,15 @@ struct strip {
     int image, y, x;
 };
 
-static __device__ inline strip find_strip(int i, int row_strips, int height, int width)
+static __device__ inline strip find_strip(const depthwise_call &call, int i, int width)
 {
-    const int line = i / row_strips, image = line / height;
+    const int line = i / call.row_strips, image = line / call.height;
     strip s;
 
     s.row = (long long)line * width;
     s.image = image;
-    s.y = line - image * height;
-    s.x = (i - line * row_strips) * STRIP;
+    s.y = line - image * call.height.value;
+    s.x = (i - line * call.row_strips.value) * STRIP;
     return s;
 }
 
@@ -68,12 +61,76 @@ static __device__ inline void load_weights(const cuda_depthwise &d, const place<
 
 /* ---- Forward ------------------------------------------------------------------------------- */
 
+/* What the strip's pixels see of a row, from the leftmost to the rightmost. */
+template <typename W> struct sight {
+    enum { COLUMNS = (STRIP - 1) * W::STRIDE + (W::SIDE - 1) * W::DILATION + 1 };
+};
+
+/* Which of the strip's pixels sees column j through tap kx, or -1. */
+template <typename W> static __device__ inline int sees(int j, int kx)
+{
+    const int right = j - kx * W::DILATION;
+
+    return right < 0 || right % W::STRIDE != 0 || right / W::STRIDE >= STRIP ? -1
+                                                                             : right / W::STRIDE;
+}
+
+template <typename W> static __device__ inline bool seen(int j)
+{
+    bool any = false;
+
+#pragma unroll
+    for (int kx = 0; kx < W::SIDE; kx++)
+        any = any || sees<W>(j, kx) >= 0;
+    return any;
+}
+
 template <typename T, int V, typename W>
-__global__ void __launch_bounds__(THREADS, 1) depthwise(const depthwise_call call)
+static __device__ inline void read_row(const cuda_depthwise &d, const strip &s, int channel, int ky,
+                                       raw<V, T> (&to)[sight<W>::COLUMNS])
+{
+    const cuda_window &w = d.window;
+    const int y = clamp(s.y * W::STRIDE - W::PADDING + ky * W::DILATION, w.height),
+              left = s.x * W::STRIDE - W::PADDING;
+    const long long row = ((long long)s.image * w.height + y) * w.width;
+
+#pragma unroll
+    for (int j = 0; j < sight<W>::COLUMNS; j++)
+        if (seen<W>(j))
+            to[j] = read<V>(element<const T>(d.source.x, row + clamp(left + j, w.width), channel));
+}
+
+template <typename T, int V, typename W>
+static __device__ inline void add_row(const cuda_window &w, const channels_of_source<V> &f,
+                                      const raw<V, T> (&from)[sight<W>::COLUMNS], int left,
+                                      const float (*weight)[CUDA_GROUP], int channel,
+                                      float (&acc)[STRIP][V])
+{
+#pragma unroll
+    for (int j = 0; j < sight<W>::COLUMNS; j++) {
+        float value[V];
+
+        if (!seen<W>(j) || left + j < 0 || left + j >= w.width)
+            continue;
+        spread<V>(value, from[j]);
+#pragma unroll
+        for (int c = 0; c < V; c++)
+            value[c] = f(value[c], c);
+#pragma unroll
+        for (int kx = 0; kx < W::SIDE; kx++)
+            if (sees<W>(j, kx) >= 0)
+#pragma unroll
+                for (int c = 0; c < V; c++)
+                    acc[sees<W>(j, kx)][c] += weight[kx][channel + c] * value[c];
+    }
+}
+
+template <typename T, int V, typename W>
+__global__ void __launch_bounds__(THREADS, 2) depthwise(const depthwise_call call)
 {
     const cuda_depthwise &d = call.d;
     const cuda_window &w = d.window;
-    depthwise_shared<V, W::TAPS> *shared = shared_memory<depthwise_shared<V, W::TAPS>>();
+    depthwise_shared<V, W> *shared = shared_memory<depthwise_shared<V, W>>();
     const place<V> at(call.s, d.channels);
     const int i = (int)blockIdx.x * call.s.rows + at.row;
 
@@ -81,40 +138,20 @@ __global__ void __launch_bounds__(THREADS, 1) depthwise(const depthwise_call cal
     if (!at.works || i >= call.strips)
         return;
     const channels_of_source<V> f(d.source, at.channel, d.channels);
-    const strip s = find_strip(i, call.row_strips, w.out_height, w.out_width);
-    const long long image = (long long)s.image * w.height;
+    const strip s = find_strip(call, i, w.out_width);
+    raw<V, T> ahead[2][sight<W>::COLUMNS];
     float acc[STRIP][V] = {};
 
+    read_row<T, V, W>(d, s, at.channel, 0, ahead[0]);
 #pragma unroll
     for (int ky = 0; ky < W::SIDE; ky++) {
         const int y = s.y * W::STRIDE - W::PADDING + ky * W::DILATION;
 
-        if (y < 0 || y >= w.height)
-            continue;
-            /* What the strip's pixels see of the row, from the leftmost to the rightmost. */
-#pragma unroll
-        for (int j = 0; j <= (STRIP - 1) * W::STRIDE + (W::SIDE - 1) * W::DILATION; j++) {
-            const int x = s.x * W::STRIDE - W::PADDING + j;
-            float value[V];
-
-            if (x < 0 || x >= w.width)
-                continue;
-            load<V>(value, element<const T>(d.source.x, (image + y) * w.width + x, at.channel));
-#pragma unroll
-            for (int c = 0; c < V; c++)
-                value[c] = f(value[c], c);
-#pragma unroll
-            for (int kx = 0; kx < W::SIDE; kx++) {
-                const int right = j - kx * W::DILATION; /* of the strip's first, in the input */
-
-                if (right < 0 || right % W::STRIDE != 0 || right / W::STRIDE >= STRIP)
-                    continue;
-#pragma unroll
-                for (int c = 0; c < V; c++)
-                    acc[right / W::STRIDE][c] +=
-                        shared->weight[ky * W::SIDE + kx][at.vector * V + c] * value[c];
-            }
-        }
+        if (ky + 1 < W::SIDE)
+            read_row<T, V, W>(d, s, at.channel, ky + 1, ahead[(ky + 1) % 2]);
+        if (y >= 0 && y < w.height)
+            add_row<T, V, W>(w, f, ahead[ky % 2], s.x * W::STRIDE - W::PADDING,
+                             &shared->weight[ky * W::SIDE], at.vector * V, acc);
     }
 #pragma unroll
     for (int j = 0; j < STRIP; j++)
@@ -131,6 +168,7 @@ template <typename W> struct reach {
         BEFORE = (W::SIDE - 1) * W::DILATION - W::PADDING,
         LEFT = -(BEFORE / W::STRIDE),
         RIGHT = (STRIP - 1 + W::PADDING) / W::STRIDE,
+        COLUMNS = RIGHT - LEFT + 1,
     };
 };
 
@@ -150,38 +188,72 @@ template <typename W> static __device__ inline int met_row(const cuda_window &w,
     return distance / W::STRIDE;
 }
 
+/* What a strip meets of dy through a row of taps. */
+template <typename T, int V, typename W>
+static __device__ inline void read_gradients(const cuda_depthwise &d, const strip &s, int channel,
+                                             int ky, raw<V, T> (&to)[reach<W>::COLUMNS])
+{
+    const cuda_window &w = d.window;
+    const int y = met_row<W>(w, s.y, ky);
+    const long long row = ((long long)s.image * w.out_height + (y < 0 ? 0 : y)) * w.out_width;
+
+#pragma unroll
+    for (int i = 0; i < reach<W>::COLUMNS; i++)
+        to[i] = read<V>(element<const T>(
+            d.dy, row + clamp(s.x / W::STRIDE + reach<W>::LEFT + i, w.out_width), channel));
+}
+
+/* The strip's pixels in `view`. */
+template <typename T, int V>
+static __device__ inline void read_strip(const cuda_view &view, const strip &s, int width,
+                                         int channel, raw<V, T> (&to)[STRIP])
+{
+#pragma unroll
+    for (int j = 0; j < STRIP; j++)
+        to[j] = read<V>(element<const T>(view, s.row + clamp(s.x + j, width), channel));
+}
+
+/* What a row of taps adds to dx of a strip. */
+template <typename T, int V, typename W>
+static __device__ inline void
+add_gradients(const cuda_window &w, const strip &s, const raw<V, T> (&from)[reach<W>::COLUMNS],
+              const float (*weight)[CUDA_GROUP], int channel, float (&acc)[STRIP][V])
+{
+#pragma unroll
+    for (int right = reach<W>::LEFT; right <= reach<W>::RIGHT; right++) {
+        const int x = s.x / W::STRIDE + right;
+        float g[V];
+
+        if (x < 0 || x >= w.out_width)
+            continue;
+        spread<V>(g, from[right - reach<W>::LEFT]);
+#pragma unroll
+        for (int j = 0; j < STRIP; j++)
+#pragma unroll
+            for (int kx = 0; kx < W::SIDE; kx++)
+                if (meets<W>(j, kx, right))
+#pragma unroll
+                    for (int c = 0; c < V; c++)
+                        acc[j][c] += weight[kx][channel + c] * g[c];
+    }
+}
+
 /* dx of a strip. */
 template <typename T, int V, typename W>
 static __device__ inline void strip_gradient(const cuda_depthwise &d, const strip &s,
                                              const place<V> &at, const float (*weight)[CUDA_GROUP],
                                              float (&acc)[STRIP][V])
 {
-    const cuda_window &w = d.window;
+    enum { ROWS = reach<W>::COLUMNS > 8 ? 1 : 2 }; /* of dy at a time, as registers allow */
+    raw<V, T> ahead[ROWS][reach<W>::COLUMNS];
 
 #pragma unroll
-    for (int ky = 0; ky < W::SIDE; ky++) {
-        const int y = met_row<W>(w, s.y, ky);
-        const long long row = ((long long)s.image * w.out_height + y) * w.out_width;
-
-        if (y < 0)
-            continue;
-#pragma unroll
-        for (int right = reach<W>::LEFT; right <= reach<W>::RIGHT; right++) {
-            const int x = s.x / W::STRIDE + right;
-            float g[V];
-
-            if (x < 0 || x >= w.out_width)
-                continue;
-            load<V>(g, element<const T>(d.dy, row + x, at.channel));
-#pragma unroll
-            for (int j = 0; j < STRIP; j++)
-#pragma unroll
-                for (int kx = 0; kx < W::SIDE; kx++)
-                    if (meets<W>(j, kx, right))
-#pragma unroll
-                        for (int c = 0; c < V; c++)
-                            acc[j][c] += weight[ky * W::SIDE + kx][at.vector * V + c] * g[c];
-        }
+    for (int ky = 1 - ROWS; ky < W::SIDE; ky++) {
+        if (ky + ROWS - 1 < W::SIDE)
+            read_gradients<T, V, W>(d, s, at.channel, ky + ROWS - 1, ahead[(ky + ROWS - 1) % ROWS]);
+        if (ky >= 0 && met_row<W>(d.window, s.y, ky) >= 0)
+            add_gradients<T, V, W>(d.window, s, ahead[ky % ROWS], &weight[ky * W::SIDE],
+                                   at.vector * V, acc);
     }
 }
 
@@ -196,54 +268,61 @@ static __device__ inline void data_gradient(const depthwise_call &call, const pl
     const channels_of_source<V> f(d.source, at.channel, d.channels);
 
     for (int i = first + at.row; i < end && at.works; i += call.s.rows) {
-        const strip s = find_strip(i, call.row_strips, w.height, w.width);
+        const strip s = find_strip(call, i, w.width);
+        raw<V, T> source[STRIP], there[STRIP];
         float acc[STRIP][V] = {};
 
+        read_strip<T, V>(d.source.x, s, w.width, at.channel, source);
         strip_gradient<T, V, W>(d, s, at, weight, acc);
+        if (d.add_dx)
+            read_strip<T, V>(d.dx, s, w.width, at.channel, there);
 #pragma unroll
         for (int j = 0; j < STRIP; j++) {
-            float x[V];
+            float x[V], sum[V];
 
             if (s.x + j >= w.width)
                 continue;
-            load<V>(x, element<const T>(d.source.x, s.row + s.x + j, at.channel));
+            spread<V>(x, source[j]);
+            spread<V>(sum, there[j]);
 #pragma unroll
             for (int c = 0; c < V; c++)
                 acc[j][c] = f.masked(acc[j][c], x[c], c);
 #pragma unroll
             for (int c = 0; c < V; c++) {
-                if (!f.norm)
-                    continue;
-                sums[c].gradient += acc[j][c];
-                sums[c].product += acc[j][c] * ((x[c] - f.k[c].mean) * f.k[c].inverse);
+                if (f.norm) {
+                    sums[c].gradient += acc[j][c];
+                    sums[c].product += acc[j][c] * ((x[c] - f.k[c].mean) * f.k[c].inverse);
+                }
+                sum[c] = d.add_dx ? sum[c] + acc[j][c] : acc[j][c];
             }
-            give<V>(element<T>(d.dx, s.row + s.x + j, at.channel), acc[j], d.add_dx);
+            store<V>(element<T>(d.dx, s.row + s.x + j, at.channel), sum);
         }
     }
 }
 
-/* A row of taps, of the strips that this thread has. */
+/* A row of taps, of the strips that this thread has: channel c of tap kx in acc[kx * V + c]. */
 template <typename T, int V, typename W>
 static __device__ inline void taps_gradient(const depthwise_call &call, const place<V> &at,
-                                            int first, int end, int ky, float (&acc)[W::SIDE][V])
+                                            int first, int end, int ky, float (&acc)[W::SIDE * V])
 {
     const cuda_depthwise &d = call.d;
     const cuda_window &w = d.window;
     const channels_of_source<V> f(d.source, at.channel, d.channels);
 
     for (int i = first + at.row; i < end && at.works; i += call.s.rows) {
-        const strip s = find_strip(i, call.row_strips, w.height, w.width);
-        const int y = met_row<W>(w, s.y, ky);
-        const long long row = ((long long)s.image * w.out_height + y) * w.out_width;
+        const strip s = find_strip(call, i, w.width);
+        raw<V, T> source[STRIP], gradients[reach<W>::COLUMNS];
         float value[STRIP][V] = {};
 
-        if (y < 0)
+        if (met_row<W>(w, s.y, ky) < 0)
             continue;
+        read_strip<T, V>(d.source.x, s, w.width, at.channel, source);
+        read_gradients<T, V, W>(d, s, at.channel, ky, gradients);
 #pragma unroll
         for (int j = 0; j < STRIP; j++) {
             if (s.x + j >= w.width)
                 continue;
-            load<V>(value[j], element<const T>(d.source.x, s.row + s.x + j, at.channel));
+            spread<V>(value[j], source[j]);
 #pragma unroll
             for (int c = 0; c < V; c++)
                 value[j][c] = f(value[j][c], c);
@@ -255,7 +334,7 @@ static __device__ inline void taps_gradient(const depthwise_call &call, const pl
 
             if (x < 0 || x >= w.out_width)
                 continue;
-            load<V>(g, element<const T>(d.dy, row + x, at.channel));
+            spread<V>(g, gradients[right - reach<W>::LEFT]);
 #pragma unroll
             for (int j = 0; j < STRIP; j++)
 #pragma unroll
@@ -263,42 +342,16 @@ static __device__ inline void taps_gradient(const depthwise_call &call, const pl
                     if (meets<W>(j, kx, right))
 #pragma unroll
                         for (int c = 0; c < V; c++)
-                            acc[kx][c] += value[j][c] * g[c];
+                            acc[kx * V + c] += value[j][c] * g[c];
         }
     }
 }
 
-template <int V>
-static __device__ inline void put_sums(const depthwise_call &call, const place<V> &at,
-                                       cuda_gradient_means (&sums)[V], cuda_gradient_means *shared)
-{
-    merge_rows<V>(sums, shared, call.s, at.row);
-#pragma unroll
-    for (int c = 0; c < V; c++)
-        if (at.row == 0 && at.works && at.vector * V + c < at.count)
-            call.d.sums
-                .partial[(size_t)blockIdx.x * (size_t)call.d.channels + (size_t)(at.channel + c)] =
-                sums[c];
-}
-
-template <int V>
-static __device__ inline void put_taps(const depthwise_call &call, const place<V> &at, int taps,
-                                       int tap, float (&acc)[V], float *shared)
-{
-    merge_rows<V>(acc, shared, call.s, at.row);
-#pragma unroll
-    for (int c = 0; c < V; c++)
-        if (at.row == 0 && at.works && at.vector * V + c < at.count)
-            call.d.partial[((size_t)blockIdx.x * (size_t)taps + (size_t)tap) *
-                               (size_t)call.d.channels +
-                           (size_t)(at.channel + c)] = acc[c];
-}
-
 template <typename T, int V, typename W>
-__global__ void __launch_bounds__(THREADS, 1) depthwise_backward(const depthwise_call call)
+__global__ void __launch_bounds__(THREADS, 2) depthwise_backward(const depthwise_call call)
 {
     const cuda_depthwise &d = call.d;
-    depthwise_shared<V, W::TAPS> *shared = shared_memory<depthwise_shared<V, W::TAPS>>();
+    depthwise_shared<V, W> *shared = shared_memory<depthwise_shared<V, W>>();
     const place<V> at(call.s, d.channels);
     const int first = (int)blockIdx.x * call.share,
               end = call.strips - first < call.share ? call.strips : first + call.share;
@@ -313,137 +366,10 @@ __global__ void __launch_bounds__(THREADS, 1) depthwise_backward(const depthwise
     }
 #pragma unroll
     for (int ky = 0; ky < W::SIDE; ky++) {
-        float acc[W::SIDE][V] = {};
+        float acc[W::SIDE * V] = {};
 
         taps_gradient<T, V, W>(call, at, first, end, ky, acc);
-#pragma unroll
-        for (int kx = 0; kx < W::SIDE; kx++)
-            put_taps<V>(call, at, W::TAPS, ky * W::SIDE + kx, acc[kx], shared->rows);
-    }
-    if (d.dx.data != nullptr && d.sums.partial != nullptr &&
-        last_block(&d.sums.counters[blockIdx.y], gridDim.x, &shared->ended))
-        finish_gradient_sums(d.sums, at.first, at.count, (int)gridDim.x, shared->sums);
-}
-
-/* ---- Kernels of any size: a pixel at a time, a tap at a time ------------------------------- */
-
-template <typename T>
-__global__ void __launch_bounds__(THREADS, 1) any_depthwise(const depthwise_call call)
-{
-    const cuda_depthwise &d = call.d;
-    const cuda_window &w = d.window;
-    const place<1> at(call.s, d.channels);
-    const int taps = w.kernel_height * w.kernel_width;
-    const int p = (int)blockIdx.x * call.s.rows + at.row;
-
-    if (!at.works || p >= call.strips)
-        return;
-    const channels_of_source<1> f(d.source, at.channel, d.channels);
-    const int line = p / w.out_width, image = line / w.out_height;
-    const int top = (line - image * w.out_height) * w.stride_height - w.padding_height,
-              left = (p - line * w.out_width) * w.stride_width - w.padding_width;
-    float acc[1] = {0.0f};
-
-    for (int tap = 0; tap < taps; tap++) {
-        const int y = top + tap / w.kernel_width * w.dilation,
-                  x = left + tap % w.kernel_width * w.dilation;
-
-        if (y < 0 || y >= w.height || x < 0 || x >= w.width)
-            continue;
-        const long long from = ((long long)image * w.height + y) * w.width + x;
-
-        acc[0] += d.weight[(size_t)at.channel * (size_t)taps + (size_t)tap] *
-                  f(to_float(*element<const T>(d.source.x, from, at.channel)), 0);
-    }
-    store<1>(element<T>(d.y, p, at.channel), acc);
-}
-
-/* The pixel of dy that pixel (y, x) of an image meets through a tap, or -1. */
-static __device__ inline long long met_pixel(const cuda_window &w, int image, int y, int x, int tap)
-{
-    const int down = y + w.padding_height - tap / w.kernel_width * w.dilation,
-              right = x + w.padding_width - tap % w.kernel_width * w.dilation;
-
-    if (down < 0 || right < 0 || down % w.stride_height != 0 || right % w.stride_width != 0 ||
-        down / w.stride_height >= w.out_height || right / w.stride_width >= w.out_width)
-        return -1;
-    return ((long long)image * w.out_height + down / w.stride_height) * w.out_width +
-           right / w.stride_width;
-}
-
-struct any_shared {
-    union {
-        float rows[THREADS];
-        cuda_gradient_means means[THREADS];
-        double sums[THREADS];
-    };
-    unsigned ended;
-};
-
-template <typename T>
-static __device__ inline void any_data_gradient(const depthwise_call &call, const place<1> &at,
-                                                int first, int end, cuda_gradient_means (&sums)[1])
-{
-    const cuda_depthwise &d = call.d;
-    const cuda_window &w = d.window;
-    const int taps = w.kernel_height * w.kernel_width;
-    const channels_of_source<1> f(d.source, at.channel, d.channels);
-
-    for (int p = first + at.row; p < end && at.works; p += call.s.rows) {
-        const int line = p / w.width, image = line / w.height;
-        float value[1] = {0.0f};
-
-        for (int tap = 0; tap < taps; tap++) {
-            const long long from =
-                met_pixel(w, image, line - image * w.height, p - line * w.width, tap);
-
-            if (from >= 0)
-                value[0] += d.weight[(size_t)at.channel * (size_t)taps + (size_t)tap] *
-                            to_float(*element<const T>(d.dy, from, at.channel));
-        }
-        const float x = to_float(*element<const T>(d.source.x, p, at.channel));
-
-        value[0] = f.masked(value[0], x, 0);
-        if (f.norm) {
-            sums[0].gradient += value[0];
-            sums[0].product += value[0] * ((x - f.k[0].mean) * f.k[0].inverse);
-        }
-        give<1>(element<T>(d.dx, p, at.channel), value, d.add_dx);
-    }
-}
-
-template <typename T>
-__global__ void __launch_bounds__(THREADS, 1) any_depthwise_backward(const depthwise_call call)
-{
-    const cuda_depthwise &d = call.d;
-    const cuda_window &w = d.window;
-    any_shared *shared = shared_memory<any_shared>();
-    const place<1> at(call.s, d.channels);
-    const int taps = w.kernel_height * w.kernel_width;
-    const int first = (int)blockIdx.x * call.share,
-              end = call.strips - first < call.share ? call.strips : first + call.share;
-    const channels_of_source<1> f(d.source, at.channel, d.channels);
-
-    if (d.dx.data != nullptr) {
-        cuda_gradient_means sums[1] = {};
-
-        any_data_gradient<T>(call, at, first, end, sums);
-        if (d.sums.partial != nullptr)
-            put_sums<1>(call, at, sums, shared->means);
-    }
-    for (int tap = 0; tap < taps; tap++) {
-        float acc[1] = {0.0f};
-
-        for (int p = first + at.row; p < end && at.works; p += call.s.rows) {
-            const int line = p / w.width, image = line / w.height;
-            const long long from =
-                met_pixel(w, image, line - image * w.height, p - line * w.width, tap);
-
-            if (from >= 0)
-                acc[0] += f(to_float(*element<const T>(d.source.x, p, at.channel)), 0) *
-                          to_float(*element<const T>(d.dy, from, at.channel));
-        }
-        put_taps<1>(call, at, taps, tap, acc, shared->rows);
+        put_taps<V, W::SIDE>(call, at, W::TAPS, ky * W::SIDE, acc, shared->rows);
     }
     if (d.dx.data != nullptr && d.sums.partial != nullptr &&
         last_block(&d.sums.counters[blockIdx.y], gridDim.x, &shared->ended))
@@ -458,10 +384,9 @@ static depthwise_call call_of(const cuda_depthwise *d, const sharing &s, bool ba
 {
     const cuda_window &w = d->window;
     const int width = backward ? w.width : w.out_width;
-    depthwise_call call = {*d, s, 0, (width + strip - 1) / strip, 0};
-
-    call.strips = w.images * (backward ? w.height : w.out_height) * call.row_strips;
+    const int height = backward ? w.height : w.out_height, row = (width + strip - 1) / strip;
     const int blocks = backward ? seki_cuda_depthwise_blocks(d) : 1;
+    depthwise_call call = {*d, s, w.images * height * row, divisor_of(row), divisor_of(height), 0};
 
     call.share = (call.strips + blocks - 1) / blocks;
     return call;
@@ -479,7 +404,7 @@ static cudaError_t launch_sized(cudaStream_t stream, const cuda_depthwise *d, bo
 {
     const sharing s = share_out<V>(d->channels);
     const depthwise_call call = call_of(d, s, backward, STRIP);
-    const size_t shared = sizeof(depthwise_shared<V, W::TAPS>);
+    const size_t shared = sizeof(depthwise_shared<V, W>);
 
     if (backward)
         return launch(stream, depthwise_backward<T, V, W>,

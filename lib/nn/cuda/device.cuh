@@ -98,9 +98,19 @@ static __device__ inline int operator%(int dividend, const divisor &d)
     return dividend - dividend / d * d.value;
 }
 
+/* Where nothing is used of what is read, it is read from where there is something: all that a
+ * thread needs is read at once, without a question in between. */
+static __device__ inline int clamp(int i, int size)
+{
+    return i < 0 ? 0 : i < size ? i : size - 1;
+}
+
 /* ---- Vectors ------------------------------------------------------------------------------- */
 
 template <int BYTES> struct word;
+template <> struct word<1> {
+    typedef unsigned char type;
+};
 template <> struct word<2> {
     typedef unsigned short type;
 };
@@ -439,6 +449,7 @@ static __device__ inline void merge(cuda_moment *sum, const cuda_moment &more)
 template <int V, typename Item>
 static __device__ inline void merge_rows(Item (&value)[V], Item *shared, const sharing &s, int row)
 {
+    Item *own = &shared[threadIdx.x];
     int step = 1;
 
     while (step < s.rows)
@@ -446,20 +457,19 @@ static __device__ inline void merge_rows(Item (&value)[V], Item *shared, const s
     __syncthreads();
 #pragma unroll
     for (int i = 0; i < V; i++)
-        shared[threadIdx.x * V + i] = value[i];
+        own[i * THREADS] = value[i];
     for (step /= 2; step > 0; step /= 2) {
         __syncthreads();
         if (row < step && row + step < s.rows)
 #pragma unroll
             for (int i = 0; i < V; i++)
-                merge(&shared[threadIdx.x * V + i],
-                      shared[(threadIdx.x + step * s.vectors) * V + i]);
+                merge(&own[i * THREADS], own[i * THREADS + step * s.vectors]);
     }
     __syncthreads();
 #pragma unroll
     for (int i = 0; i < V; i++)
         if (row == 0)
-            value[i] = shared[threadIdx.x * V + i];
+            value[i] = own[i * THREADS];
     __syncthreads();
 }
 
@@ -491,7 +501,7 @@ static __device__ inline double sum_blocks(int count, int blocks, double *shared
     double sum = 0.0;
 
     if (part < parts) {
-#pragma unroll 8
+#pragma unroll 16
         for (int i = part; i < blocks; i += parts)
             sum += item(i, c);
     }
