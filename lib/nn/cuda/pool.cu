@@ -8,7 +8,8 @@
 struct pool_call {
     cuda_pool p;
     sharing s;
-    int rows; /* pixels of what is written */
+    int rows;              /* pixels of what is written */
+    divisor width, height; /* of its images */
 };
 
 template <int V> struct pool_shared {
@@ -22,10 +23,10 @@ struct pool_pixel {
     int image, y, x;
 };
 
-static __device__ inline pool_pixel find_pixel(int i, int height, int width)
+static __device__ inline pool_pixel find_pixel(const pool_call &call, int i)
 {
-    const int line = i / width, image = line / height;
-    const pool_pixel p = {image, line - image * height, i - line * width};
+    const int line = i / call.width, image = line / call.height;
+    const pool_pixel p = {image, line - image * call.height.value, i - line * call.width.value};
 
     return p;
 }
@@ -41,14 +42,34 @@ static __device__ inline int pixels_seen(const cuda_window &w, int y, int x)
            ((right < w.width ? right : w.width) - (left > 0 ? left : 0));
 }
 
+/* Taps a side of a window that kernels are made for, all of whose taps are read before the first is
+ * used; SIDE 0: any, one after the other. */
+enum { COMMON_SIDE = 3 };
+template <int SIDE> struct taps_ahead {
+    enum { COUNT = SIDE > 0 ? SIDE *SIDE : 1 };
+};
+
+template <int SIDE> static __device__ inline int taps_of(const cuda_window &w)
+{
+    return SIDE > 0 ? SIDE * SIDE : w.kernel_height * w.kernel_width;
+}
+
+template <int SIDE> static __device__ inline int width_of(const cuda_window &w)
+{
+    return SIDE > 0 ? SIDE : w.kernel_width;
+}
+
 /* ---- Forward ------------------------------------------------------------------------------- */
 
-template <typename T, int V>
+template <typename T, int V, int SIDE>
 static __device__ inline void pool_pixel_values(const cuda_pool &p, const channels_of_source<V> &f,
                                                 const pool_pixel &o, int channel, float (&value)[V],
                                                 uint8_t (&winner)[V])
 {
+    enum { AHEAD = taps_ahead<SIDE>::COUNT };
     const cuda_window &w = p.window;
+    const int top = o.y * w.stride_height - w.padding_height,
+              left = o.x * w.stride_width - w.padding_width;
     bool any = false;
 
 #pragma unroll
@@ -56,27 +77,40 @@ static __device__ inline void pool_pixel_values(const cuda_pool &p, const channe
         value[c] = 0.0f;
         winner[c] = 0;
     }
-    for (int tap = 0; tap < w.kernel_height * w.kernel_width; tap++) {
-        const int y = o.y * w.stride_height - w.padding_height + tap / w.kernel_width,
-                  x = o.x * w.stride_width - w.padding_width + tap % w.kernel_width;
-        float seen[V];
+    for (int first = 0; first < taps_of<SIDE>(w); first += AHEAD) {
+        raw<V, T> ahead[AHEAD];
 
-        if (y < 0 || y >= w.height || x < 0 || x >= w.width)
-            continue;
-        load<V>(seen, element<const T>(p.source.x,
-                                       ((long long)o.image * w.height + y) * w.width + x, channel));
 #pragma unroll
-        for (int c = 0; c < V; c++) {
-            const float v = f(seen[c], c);
+        for (int t = 0; t < AHEAD; t++) {
+            const int y = clamp(top + (first + t) / width_of<SIDE>(w), w.height),
+                      x = clamp(left + (first + t) % width_of<SIDE>(w), w.width);
 
-            if (!p.maximum) {
-                value[c] += v;
-            } else if (!any || v > value[c] || v != v) { /* the first of equals; NaN above all */
-                value[c] = v;
-                winner[c] = (uint8_t)tap;
-            }
+            ahead[t] = read<V>(element<const T>(
+                p.source.x, ((long long)o.image * w.height + y) * w.width + x, channel));
         }
-        any = true;
+#pragma unroll
+        for (int t = 0; t < AHEAD; t++) {
+            const int y = top + (first + t) / width_of<SIDE>(w),
+                      x = left + (first + t) % width_of<SIDE>(w);
+            float seen[V];
+
+            if (y < 0 || y >= w.height || x < 0 || x >= w.width)
+                continue;
+            spread<V>(seen, ahead[t]);
+#pragma unroll
+            for (int c = 0; c < V; c++) {
+                const float v = f(seen[c], c);
+
+                if (!p.maximum) {
+                    value[c] += v;
+                } else if (!any || v > value[c] ||
+                           v != v) { /* the first of equals; NaN above all */
+                    value[c] = v;
+                    winner[c] = (uint8_t)(first + t);
+                }
+            }
+            any = true;
+        }
     }
 #pragma unroll
     for (int c = 0; c < V; c++)
@@ -109,7 +143,7 @@ static __device__ inline void end_moments(const cuda_moments &out, const sharing
         finish_moments(out, at.first, at.count, (int)gridDim.x, doubles);
 }
 
-template <typename T, int V>
+template <typename T, int V, int SIDE>
 __global__ void __launch_bounds__(THREADS, 1) pool(const pool_call call)
 {
     const cuda_pool &p = call.p;
@@ -120,19 +154,22 @@ __global__ void __launch_bounds__(THREADS, 1) pool(const pool_call call)
 
     for (int i = (int)blockIdx.x * call.s.rows + at.row; i < call.rows && at.works;
          i += (int)gridDim.x * call.s.rows) {
-        const pool_pixel o = find_pixel(i, p.window.out_height, p.window.out_width);
+        const pool_pixel o = find_pixel(call, i);
         float value[V];
         uint8_t winner[V];
 
-        pool_pixel_values<T, V>(p, f, o, at.channel, value, winner);
+        pool_pixel_values<T, V, SIDE>(p, f, o, at.channel, value, winner);
         store<V>(element<T>(p.z, i, at.channel), value);
-#pragma unroll
-        for (int c = 0; c < V; c++) {
-            if (p.winners != nullptr)
-                p.winners[(size_t)i * (size_t)p.channels + (size_t)(at.channel + c)] = winner[c];
-            if (p.moments.partial != nullptr)
-                add(&sum[c], kept<T>(value[c]));
+        if (p.winners != nullptr) {
+            raw<V, uint8_t> winners;
+
+            memcpy(&winners.bytes, winner, V);
+            write<V>(&p.winners[(size_t)i * (size_t)p.channels + (size_t)at.channel], winners);
         }
+        if (p.moments.partial != nullptr)
+#pragma unroll
+            for (int c = 0; c < V; c++)
+                add(&sum[c], kept<T>(value[c]));
     }
     if (p.moments.partial != nullptr)
         end_moments<V>(p.moments, call.s, at, sum, shared->moments, shared->sums, &shared->ended);
@@ -140,9 +177,49 @@ __global__ void __launch_bounds__(THREADS, 1) pool(const pool_call call)
 
 /* ---- Backward ------------------------------------------------------------------------------ */
 
-template <typename T, int V>
-__global__ void __launch_bounds__(THREADS, 1) pool_backward(const pool_call call)
+/* The pixel of the result that pixel q of the input meets through a tap; image -1: none. */
+static __device__ inline pool_pixel met(const cuda_window &w, const pool_pixel &q, int ky, int kx)
 {
+    const int down = q.y + w.padding_height - ky, right = q.x + w.padding_width - kx;
+    const pool_pixel o = {q.image, down / w.stride_height, right / w.stride_width};
+    const bool there = down >= 0 && right >= 0 && o.y * w.stride_height == down &&
+                       o.x * w.stride_width == right && o.y < w.out_height && o.x < w.out_width;
+    const pool_pixel none = {-1, 0, 0};
+
+    return there ? o : none;
+}
+
+/* What a thread reads of one of the result's pixels. */
+template <typename T, int V> struct pool_read {
+    pool_pixel o;
+    raw<V, T> dy, z;
+    float keep;
+    raw<V, uint8_t> winners;
+};
+
+template <typename T, int V>
+static __device__ inline void read_pixel(const cuda_pool &p, bool with_z, int channel,
+                                         pool_read<T, V> *to)
+{
+    const cuda_window &w = p.window;
+    const cuda_gradient &g = p.gradient;
+    const long long from =
+        ((long long)to->o.image * w.out_height + to->o.y) * w.out_width + to->o.x;
+
+    if (to->o.image < 0)
+        return;
+    to->dy = read<V>(element<const T>(g.dy, from, channel));
+    if (with_z)
+        to->z = read<V>(element<const T>(g.z, from, channel));
+    to->keep = g.keep != nullptr ? g.keep[to->o.image] : 1.0f;
+    if (p.maximum)
+        to->winners = read<V>(&p.winners[(size_t)from * (size_t)p.channels + (size_t)channel]);
+}
+
+template <typename T, int V, int SIDE>
+__global__ void __launch_bounds__(THREADS, 4) pool_backward(const pool_call call)
+{
+    enum { AHEAD = SIDE > 0 ? SIDE : 1 }; /* a row, as registers allow */
     const cuda_pool &p = call.p;
     const cuda_window &w = p.window;
     const place<V> at(call.s, p.channels);
@@ -152,31 +229,38 @@ __global__ void __launch_bounds__(THREADS, 1) pool_backward(const pool_call call
 
     if (!at.works || i >= call.rows)
         return;
-    const pool_pixel q = find_pixel(i, w.height, w.width);
+    const pool_pixel q = find_pixel(call, i);
     float acc[V] = {};
 
-    for (int tap = 0; tap < w.kernel_height * w.kernel_width; tap++) {
-        const int down = q.y + w.padding_height - tap / w.kernel_width,
-                  right = q.x + w.padding_width - tap % w.kernel_width;
-        float dy[V], z[V] = {};
+    for (int first = 0; first < taps_of<SIDE>(w); first += AHEAD) {
+        pool_read<T, V> ahead[AHEAD];
 
-        if (down < 0 || right < 0 || down % w.stride_height != 0 || right % w.stride_width != 0 ||
-            down / w.stride_height >= w.out_height || right / w.stride_width >= w.out_width)
-            continue;
-        const int y = down / w.stride_height, x = right / w.stride_width;
-        const long long from = ((long long)q.image * w.out_height + y) * w.out_width + x;
-        const float share = p.maximum ? 1.0f : quotient(1.0f, (float)pixels_seen(w, y, x));
-
-        load_gradient<V, T>(p.gradient, g.reads_z(), from, at.channel, dy, z);
 #pragma unroll
-        for (int c = 0; c < V; c++) {
-            const bool won =
-                !p.maximum ||
-                p.winners[(size_t)from * (size_t)p.channels + (size_t)(at.channel + c)] ==
-                    (uint8_t)tap;
+        for (int t = 0; t < AHEAD; t++) {
+            ahead[t].o =
+                met(w, q, (first + t) / width_of<SIDE>(w), (first + t) % width_of<SIDE>(w));
+            read_pixel<T, V>(p, g.reads_z(), at.channel, &ahead[t]);
+        }
+#pragma unroll
+        for (int t = 0; t < AHEAD; t++) {
+            const pool_pixel &o = ahead[t].o;
+            uint8_t winner[V];
+            float dy[V], z[V];
 
-            if (won)
-                acc[c] += share * g(dy[c], z[c], c);
+            if (o.image < 0)
+                continue;
+            const float share = p.maximum ? 1.0f : quotient(1.0f, (float)pixels_seen(w, o.y, o.x));
+
+            spread<V>(dy, ahead[t].dy);
+            spread<V>(z, ahead[t].z);
+            memcpy(winner, &ahead[t].winners.bytes, V);
+#pragma unroll
+            for (int c = 0; c < V; c++) {
+                const float dz = g(ahead[t].keep * dy[c], z[c], c);
+
+                if (!p.maximum || winner[c] == (uint8_t)(first + t))
+                    acc[c] += share * dz;
+            }
         }
     }
     if (f.relu) {
@@ -231,17 +315,28 @@ int seki_cuda_pool_blocks(const struct cuda_pool *p)
     return blocks_for((long long)rows_of(p, false) * p->channels, 4096);
 }
 
-template <typename T, int V>
-static cudaError_t launch_pool(cudaStream_t stream, const cuda_pool *p, bool backward)
+template <typename T, int V, int SIDE>
+static cudaError_t launch_sized(cudaStream_t stream, const cuda_pool *p, bool backward)
 {
-    const pool_call call = {*p, share_out<V>(p->channels), rows_of(p, backward)};
+    const cuda_window &w = p->window;
+    const pool_call call = {*p, share_out<V>(p->channels), rows_of(p, backward),
+                            divisor_of(backward ? w.width : w.out_width),
+                            divisor_of(backward ? w.height : w.out_height)};
     const unsigned all = (unsigned)((call.rows + call.s.rows - 1) / call.s.rows),
                    groups = (unsigned)call.s.groups;
 
     if (backward)
-        return launch(stream, pool_backward<T, V>, dim3(all, groups), 0, call);
-    return launch(stream, pool<T, V>, dim3((unsigned)seki_cuda_pool_blocks(p), groups),
+        return launch(stream, pool_backward<T, V, SIDE>, dim3(all, groups), 0, call);
+    return launch(stream, pool<T, V, SIDE>, dim3((unsigned)seki_cuda_pool_blocks(p), groups),
                   sizeof(pool_shared<V>), call);
+}
+
+template <typename T, int V>
+static cudaError_t launch_pool(cudaStream_t stream, const cuda_pool *p, bool backward)
+{
+    return p->window.kernel_height == COMMON_SIDE && p->window.kernel_width == COMMON_SIDE
+               ? launch_sized<T, V, COMMON_SIDE>(stream, p, backward)
+               : launch_sized<T, V, 0>(stream, p, backward);
 }
 
 template <typename T>
