@@ -142,37 +142,39 @@ __global__ void __launch_bounds__(THREADS, 1) clear_chunks(const clear_chunks_ca
 
 /* ---- Sums of parts ------------------------------------------------------------------------- */
 
-enum { PART_GROUPS = WARPS };
+/* Of a block: neighbouring numbers, as many as a sector of memory has, and threads that share out
+ * the parts of each. */
+enum { PART_NUMBERS = 8, PART_GROUPS = THREADS / PART_NUMBERS };
 
 struct parts_shared {
-    float sums[PART_GROUPS][32];
+    float sums[PART_GROUPS][PART_NUMBERS];
 };
 
-/* A block has 32 neighbouring numbers, a warp every fourth part of them. */
 __global__ void __launch_bounds__(THREADS, 1) add_parts(const cuda_parts call)
 {
     parts_shared *shared = shared_memory<parts_shared>();
-    const int lane = (int)threadIdx.x % 32, group = (int)threadIdx.x / 32;
-    const int count = call.rows * call.columns, i = (int)blockIdx.x * 32 + lane;
+    const int number = (int)threadIdx.x % PART_NUMBERS, group = (int)threadIdx.x / PART_NUMBERS;
+    const int count = call.rows * call.columns, i = (int)blockIdx.x * PART_NUMBERS + number;
     float sum = 0.0f;
 
     if (i < count) {
-#pragma unroll 8
+#pragma unroll 16
         for (int part = group; part < call.parts; part += PART_GROUPS)
             sum += call.partial[(size_t)part * (size_t)count + (size_t)i];
     }
-    shared->sums[group][lane] = sum;
+    shared->sums[group][number] = sum;
     __syncthreads();
     if (group != 0 || i >= count)
         return;
     for (int g = 1; g < PART_GROUPS; g++)
-        sum += shared->sums[g][lane];
+        sum += shared->sums[g][number];
     call.to[(i % call.columns) * call.rows + i / call.columns] += sum;
 }
 
 cudaError_t seki_cuda_add_parts(cudaStream_t stream, const struct cuda_parts *call)
 {
-    const unsigned blocks = (unsigned)((call->rows * call->columns + 31) / 32);
+    const unsigned blocks =
+        (unsigned)((call->rows * call->columns + PART_NUMBERS - 1) / PART_NUMBERS);
 
     return launch(stream, add_parts, dim3(blocks), sizeof(parts_shared), *call);
 }
