@@ -105,14 +105,18 @@ struct clear_call {
     long long rows;
     int channels;
     cuda_view y;
+    sharing s;
 };
 
-template <typename T> __global__ void __launch_bounds__(THREADS, 1) clear(const clear_call call)
+template <typename T, int V>
+__global__ void __launch_bounds__(THREADS, 1) clear(const clear_call call)
 {
-    const long long i = (long long)blockIdx.x * THREADS + threadIdx.x;
+    const place<V> at(call.s, call.channels);
+    const long long p = (long long)blockIdx.x * call.s.rows + at.row;
+    const float zeros[V] = {};
 
-    if (i < call.rows * call.channels)
-        put(0.0f, element<T>(call.y, i / call.channels, (int)(i % call.channels)));
+    if (at.works && p < call.rows)
+        store<V>(element<T>(call.y, p, at.channel), zeros);
 }
 
 /* ---- Launching ----------------------------------------------------------------------------- */
@@ -212,12 +216,36 @@ cudaError_t seki_cuda_infer(cudaStream_t stream, const struct cuda_moments *call
                   *call);
 }
 
+template <typename T, int V>
+static cudaError_t launch_clear(cudaStream_t stream, size_t rows, int channels, const cuda_view &y)
+{
+    const clear_call call = {(long long)rows, channels, y, share_out<V>(channels)};
+    const size_t blocks = (rows + (size_t)call.s.rows - 1) / (size_t)call.s.rows;
+
+    return launch(stream, clear<T, V>, dim3((unsigned)blocks, (unsigned)call.s.groups), 0, call);
+}
+
+template <typename T>
+static cudaError_t launch_fitting(cudaStream_t stream, size_t rows, int channels,
+                                  const cuda_view &y)
+{
+    fitting f = {(int)sizeof(T), 0};
+
+    fit(&f, channels);
+    fit(&f, y);
+    switch (fitting_width(f)) {
+    case 8:
+        return launch_clear<T, 16 / sizeof(T)>(stream, rows, channels, y);
+    case 4:
+        return launch_clear<T, 4>(stream, rows, channels, y);
+    default:
+        return launch_clear<T, 1>(stream, rows, channels, y);
+    }
+}
+
 cudaError_t seki_cuda_clear(cudaStream_t stream, enum cuda_type type, size_t rows, int channels,
                             struct cuda_view y)
 {
-    const clear_call call = {(long long)rows, channels, y};
-    const dim3 grid((unsigned)((rows * (size_t)channels + THREADS - 1) / THREADS));
-
-    return type == CUDA_BF16 ? launch(stream, clear<bf16>, grid, 0, call)
-                             : launch(stream, clear<float>, grid, 0, call);
+    return type == CUDA_BF16 ? launch_fitting<bf16>(stream, rows, channels, y)
+                             : launch_fitting<float>(stream, rows, channels, y);
 }
