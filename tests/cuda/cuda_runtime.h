@@ -38,6 +38,10 @@ extern dim3 threadIdx, blockIdx, blockDim, gridDim;
 void __syncthreads();
 void __syncwarp();
 void __threadfence();
+/* Every thread of a kernel must have waited for the kernel before it: another may be let on only
+ * then. */
+void cudaGridDependencySynchronize();
+static inline void cudaTriggerProgrammaticLaunchCompletion() {}
 /* The block's, of which `bytes` at most may be used: more than was asked for at the launch is a
  * mistake. */
 void *grid_shared_memory(size_t bytes);

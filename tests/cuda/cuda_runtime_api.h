@@ -74,10 +74,25 @@ struct dim3 {
 };
 typedef struct dim3 dim3;
 
+typedef enum cudaLaunchAttributeID {
+    cudaLaunchAttributeProgrammaticStreamSerialization = 6,
+} cudaLaunchAttributeID;
+
+typedef union cudaLaunchAttributeValue {
+    int programmaticStreamSerializationAllowed;
+} cudaLaunchAttributeValue;
+
+typedef struct cudaLaunchAttribute_st {
+    cudaLaunchAttributeID id;
+    cudaLaunchAttributeValue val;
+} cudaLaunchAttribute;
+
 typedef struct cudaLaunchConfig_st {
     dim3 gridDim, blockDim;
     size_t dynamicSmemBytes;
     cudaStream_t stream;
+    cudaLaunchAttribute *attrs;
+    unsigned numAttrs;
 } cudaLaunchConfig_t;
 
 typedef void (*cudaHostFn_t)(void *data);

@@ -28,7 +28,7 @@ struct fibre {
     void *stack_pointer;
     char *stack;
     int warp;
-    bool ended;
+    bool ended, waited;
     unsigned exchanges; /* how many so far: the two halves of the warp's slots take turns */
 };
 
@@ -155,6 +155,8 @@ static void fibre_main()
         fibre *self = block.current;
 
         (*block.thread)();
+        if (!self->waited)
+            grid_mistake("a thread that has not waited for the kernel before its own");
         self->ended = true;
         to_scheduler(self);
     }
@@ -221,6 +223,11 @@ void __syncwarp()
 
 void __threadfence() {}
 
+void cudaGridDependencySynchronize()
+{
+    block.current->waited = true;
+}
+
 unsigned grid_exchange(unsigned value, int mask)
 {
     fibre *self = block.current;
@@ -259,7 +266,7 @@ static void prepare(int threads)
 
         f->thread = dim3((unsigned)i, 0, 0);
         f->warp = i / WARP;
-        f->ended = false;
+        f->ended = f->waited = false;
         f->exchanges = 0;
         block.warps[(size_t)f->warp].threads++;
         block.ready.push_back(i);

@@ -108,8 +108,16 @@ int seki_cuda_backward(struct seki_block *block, const struct seki_block_call *c
 
     if (call->mode != SEKI_MODE_TRAIN)
         SEKI_BUG("backward was called in a mode that saves nothing");
-    return seki_cuda_check(block->backend, block->ops->backward(block, &work), "a backward pass",
-                           error);
+    cudaError_t status = block->ops->backward(block, &work);
+
+    if (status == cudaSuccess && work.sums.count > 0)
+        status = seki_cuda_add_parts(&block->backend->queue, &work.sums);
+    return seki_cuda_check(block->backend, status, "a backward pass", error);
+}
+
+void seki_cuda_sum_later(struct cuda_work *work, struct cuda_parts parts)
+{
+    work->sums.each[work->sums.count++] = parts;
 }
 
 /* ---- Parameters ---------------------------------------------------------------------------- */
@@ -169,7 +177,7 @@ cudaError_t seki_cuda_give(const struct seki_block *block, const struct cuda_wor
                                  .y = seki_cuda_view(block->backend, &work->call->y),
                                  .add_y = work->call->add_y};
 
-    return seki_cuda_map(block->backend->stream, block->backend->type, &map);
+    return seki_cuda_map(&block->backend->queue, block->backend->type, &map);
 }
 
 struct cuda_gradient seki_cuda_gradient_of(const struct seki_block *block,

@@ -59,7 +59,7 @@ static cudaError_t forward(const struct seki_block *block, struct cuda_work *wor
     }
     CUDA_TRY(p.cudnn.forward != NULL
                  ? seki_cudnn_dense_forward(block, work, &p.cudnn, &p.dense)
-                 : seki_cuda_dense(block->backend->stream, block->backend->type, &p.dense));
+                 : seki_cuda_dense(&block->backend->queue, block->backend->type, &p.dense));
     return seki_cuda_give(block, work, &result);
 }
 
@@ -80,8 +80,9 @@ static cudaError_t backward(const struct seki_block *block, struct cuda_work *wo
     if (p.dense.dx.data != NULL)
         CUDA_TRY(p.cudnn.data != NULL
                      ? seki_cudnn_dense_data(block, work, &p.cudnn, &p.dense)
-                     : seki_cuda_dense_data(backend->stream, backend->type, &p.dense));
-    return seki_cuda_dense_weights(backend->stream, backend->type, &p.dense);
+                     : seki_cuda_dense_data(&backend->queue, backend->type, &p.dense));
+    seki_cuda_sum_later(work, seki_cuda_dense_parts(&p.dense));
+    return seki_cuda_dense_weights(&backend->queue, backend->type, &p.dense);
 }
 
 const struct cuda_block_ops seki_cuda_block_conv = {seki_cudnn_dense_prepare, measure, forward,

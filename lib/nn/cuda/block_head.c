@@ -36,7 +36,7 @@ static cudaError_t forward(const struct seki_block *block, struct cuda_work *wor
     head.x = seki_cuda_view(block->backend, &work->call->x);
     head.y = seki_cuda_view(block->backend, &work->call->y);
     head.add_y = work->call->add_y;
-    return seki_cuda_head(block->backend->stream, block->backend->type, &head);
+    return seki_cuda_head(&block->backend->queue, block->backend->type, &head);
 }
 
 static cudaError_t backward(const struct seki_block *block, struct cuda_work *work)
@@ -48,7 +48,7 @@ static cudaError_t backward(const struct seki_block *block, struct cuda_work *wo
     head.dbias = seki_cuda_gradient(block, work, SEKI_BIAS, 0);
     head.dx = seki_cuda_view(block->backend, &work->call->dx);
     head.add_dx = work->call->add_dx;
-    return seki_cuda_head_backward(block->backend->stream, block->backend->type, &head);
+    return seki_cuda_head_backward(&block->backend->queue, block->backend->type, &head);
 }
 
 const struct cuda_block_ops seki_cuda_block_head = {NULL, measure, forward, backward};

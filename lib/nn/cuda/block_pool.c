@@ -52,7 +52,7 @@ static cudaError_t forward(const struct seki_block *block, struct cuda_work *wor
         p.pool.moments = seki_cuda_norm_moments(block, work, &p.norm);
         CUDA_TRY(seki_cuda_norm_infer(block, work, &p.norm));
     }
-    CUDA_TRY(seki_cuda_pool(backend->stream, backend->type, &p.pool));
+    CUDA_TRY(seki_cuda_pool(&backend->queue, backend->type, &p.pool));
     return seki_cuda_give(block, work, &result);
 }
 
@@ -68,7 +68,7 @@ static cudaError_t backward(const struct seki_block *block, struct cuda_work *wo
         CUDA_TRY(seki_cuda_find_means(block, work, &p.norm, &p.pool.gradient));
     p.pool.dx = seki_cuda_view(backend, &work->call->dx);
     p.pool.add_dx = work->call->add_dx;
-    return p.pool.dx.data != NULL ? seki_cuda_pool_backward(backend->stream, backend->type, &p.pool)
+    return p.pool.dx.data != NULL ? seki_cuda_pool_backward(&backend->queue, backend->type, &p.pool)
                                   : cudaSuccess;
 }
 

@@ -78,12 +78,12 @@ static cudaError_t forward(const struct seki_block *block, struct cuda_work *wor
     for (int half = 0; half < 2; half++) {
         p.half[half].moments = seki_cuda_norm_moments(block, work, &p.norm[half]);
         CUDA_TRY(seki_cuda_norm_infer(block, work, &p.norm[half]));
-        CUDA_TRY(seki_cuda_dense(block->backend->stream, block->backend->type, &p.half[half]));
+        CUDA_TRY(seki_cuda_dense(&block->backend->queue, block->backend->type, &p.half[half]));
     }
     return seki_cuda_give(block, work, &result);
 }
 
-static cudaError_t backward_half(const struct seki_block *block, const struct cuda_work *work,
+static cudaError_t backward_half(const struct seki_block *block, struct cuda_work *work,
                                  struct pieces *p, int half)
 {
     const struct cuda_backend *backend = block->backend;
@@ -98,8 +98,9 @@ static cudaError_t backward_half(const struct seki_block *block, const struct cu
     dense->add_dx = half == 1 || work->call->add_dx;
     dense->dweight = seki_cuda_gradient(block, work, roles[half], 0);
     if (dense->dx.data != NULL)
-        CUDA_TRY(seki_cuda_dense_data(backend->stream, backend->type, dense));
-    return seki_cuda_dense_weights(backend->stream, backend->type, dense);
+        CUDA_TRY(seki_cuda_dense_data(&backend->queue, backend->type, dense));
+    seki_cuda_sum_later(work, seki_cuda_dense_parts(dense));
+    return seki_cuda_dense_weights(&backend->queue, backend->type, dense);
 }
 
 static cudaError_t backward(const struct seki_block *block, struct cuda_work *work)

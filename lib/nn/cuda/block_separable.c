@@ -136,14 +136,14 @@ static cudaError_t forward(const struct seki_block *block, struct cuda_work *wor
 
         stage->pointwise.moments = seki_cuda_norm_moments(block, work, &stage->norm);
         CUDA_TRY(seki_cuda_norm_infer(block, work, &stage->norm));
-        CUDA_TRY(seki_cuda_depthwise(backend->stream, backend->type, &stage->depthwise));
-        CUDA_TRY(seki_cuda_dense(backend->stream, backend->type, &stage->pointwise));
+        CUDA_TRY(seki_cuda_depthwise(&backend->queue, backend->type, &stage->depthwise));
+        CUDA_TRY(seki_cuda_dense(&backend->queue, backend->type, &stage->pointwise));
     }
     return seki_cuda_give(block, work, &result);
 }
 
 /* From the gradient of the repeat's result, whose means are known, to that of what it read. */
-static cudaError_t backward_stage(const struct seki_block *block, const struct cuda_work *work,
+static cudaError_t backward_stage(const struct seki_block *block, struct cuda_work *work,
                                   struct pieces *p, int repeat)
 {
     const struct cuda_backend *backend = block->backend;
@@ -161,9 +161,11 @@ static cudaError_t backward_stage(const struct seki_block *block, const struct c
         depthwise->dx = seki_cuda_view(backend, &work->call->dx);
         depthwise->add_dx = work->call->add_dx;
     }
-    CUDA_TRY(seki_cuda_dense_data(backend->stream, backend->type, pointwise));
-    CUDA_TRY(seki_cuda_dense_weights(backend->stream, backend->type, pointwise));
-    return seki_cuda_depthwise_backward(backend->stream, backend->type, depthwise);
+    seki_cuda_sum_later(work, seki_cuda_dense_parts(pointwise));
+    seki_cuda_sum_later(work, seki_cuda_depthwise_parts(depthwise));
+    CUDA_TRY(seki_cuda_dense_data(&backend->queue, backend->type, pointwise));
+    CUDA_TRY(seki_cuda_dense_weights(&backend->queue, backend->type, pointwise));
+    return seki_cuda_depthwise_backward(&backend->queue, backend->type, depthwise);
 }
 
 static cudaError_t backward(const struct seki_block *block, struct cuda_work *work)

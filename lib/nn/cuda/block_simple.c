@@ -32,7 +32,7 @@ static cudaError_t norm_forward(const struct seki_block *block, struct cuda_work
 
     CUDA_TRY(seki_cuda_norm_infer(block, work, &norm));
     if (measure.moments.partial != NULL)
-        CUDA_TRY(seki_cuda_measure(backend->stream, backend->type, &measure));
+        CUDA_TRY(seki_cuda_measure(&backend->queue, backend->type, &measure));
     return seki_cuda_give(block, work, &result);
 }
 
@@ -46,7 +46,7 @@ static cudaError_t give_gradient(const struct seki_block *block, const struct cu
                                     .add_y = work->call->add_dx};
 
     return call.y.data != NULL
-               ? seki_cuda_unmap(block->backend->stream, block->backend->type, &call)
+               ? seki_cuda_unmap(&block->backend->queue, block->backend->type, &call)
                : cudaSuccess;
 }
 
@@ -94,7 +94,7 @@ const struct cuda_block_ops seki_cuda_block_identity = {NULL, no_memory, identit
 static cudaError_t clear(const struct seki_block *block, const struct cuda_work *work,
                          const struct seki_window *window)
 {
-    return seki_cuda_clear(block->backend->stream, block->backend->type,
+    return seki_cuda_clear(&block->backend->queue, block->backend->type,
                            (size_t)work->images * (size_t)cuda_pixels(&window->shape),
                            window->parts * window->shape.channels,
                            seki_cuda_view(block->backend, window));

@@ -21,27 +21,29 @@ int seki_cuda_check(struct cuda_backend *backend, cudaError_t status, const char
 
 int seki_cuda_wait(struct cuda_backend *backend, struct seki_error *error)
 {
-    return seki_cuda_check(backend, cudaStreamSynchronize(backend->stream), "its work", error);
+    return seki_cuda_check(backend, cudaStreamSynchronize(backend->queue.stream), "its work",
+                           error);
 }
 
 /* ---- Opening ------------------------------------------------------------------------------- */
 
 /* The kernels are for compute capability 8.0 and up: bf16 and asynchronous copies began there. */
-static int check_device(struct seki_error *error)
+static int check_device(int *major, struct seki_error *error)
 {
-    int count = 0, major = 0;
+    int count = 0;
     cudaError_t status = cudaGetDeviceCount(&count);
 
+    *major = 0;
     if (status != cudaSuccess)
         return seki_fail(error, SEKI_NO_RESOURCE, "backend", "cuda: no GPU can be used: %s",
                          cudaGetErrorString(status));
     if (count == 0)
         return seki_fail(error, SEKI_NO_RESOURCE, "backend", "cuda: this machine has no GPU");
-    status = cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, 0);
-    if (status != cudaSuccess || major < 8)
+    status = cudaDeviceGetAttribute(major, cudaDevAttrComputeCapabilityMajor, 0);
+    if (status != cudaSuccess || *major < 8)
         return seki_fail(error, SEKI_NO_RESOURCE, "backend",
                          "cuda: the GPU is of compute capability %d, at least 8.0 is needed",
-                         major);
+                         *major);
     return 0;
 }
 
@@ -74,8 +76,9 @@ static struct seki_backend *open_with(const struct seki_backend_ops *ops, bool w
     static const enum cuda_type types[] = {
         [SEKI_FP32] = CUDA_FP32, [SEKI_TF32] = CUDA_TF32, [SEKI_BF16] = CUDA_BF16};
     struct cuda_backend *backend;
+    int major;
 
-    if (check_device(error) < 0)
+    if (check_device(&major, error) < 0)
         return NULL;
     backend = seki_allocate(1, sizeof *backend, error);
     if (backend == NULL)
@@ -85,6 +88,7 @@ static struct seki_backend *open_with(const struct seki_backend_ops *ops, bool w
     backend->base.precision = precision;
     backend->type = types[precision];
     backend->with_cudnn = with_cudnn;
+    backend->queue.overlapping = major >= 9;
     if (open_memory(backend, error) < 0) {
         cuda_close(&backend->base);
         return NULL;
@@ -107,7 +111,7 @@ int seki_cuda_backend_loss(struct seki_backend *base, const struct seki_loss_cal
                                    .loss = &call->tally->loss,
                                    .correct = &call->tally->correct};
 
-    return seki_cuda_check(backend, seki_cuda_loss(backend->stream, &loss), "the loss", error);
+    return seki_cuda_check(backend, seki_cuda_loss(&backend->queue, &loss), "the loss", error);
 }
 
 static int count_chunks(const struct seki_range *ranges, int count)
@@ -148,7 +152,7 @@ static int clear_each(struct cuda_backend *backend, float *array, const struct s
 
     for (int i = 0; i < count && status == cudaSuccess; i++)
         status = cudaMemsetAsync(array + ranges[i].offset, 0, ranges[i].count * sizeof *array,
-                                 backend->stream);
+                                 backend->queue.stream);
     return seki_cuda_check(backend, status, "clearing an array", error);
 }
 
@@ -164,7 +168,7 @@ int seki_cuda_backend_clear(struct seki_backend *base, float *array,
         return clear_each(backend, array, ranges, count, error);
     if (put_chunks(backend, ranges, count, &chunks, error) < 0)
         return -1;
-    return seki_cuda_check(backend, seki_cuda_clear_chunks(backend->stream, &chunks, array),
+    return seki_cuda_check(backend, seki_cuda_clear_chunks(&backend->queue, &chunks, array),
                            "clearing an array", error);
 }
 
@@ -186,7 +190,7 @@ int seki_cuda_backend_sgd(struct seki_backend *base, const struct seki_sgd_call 
 
     if (put_chunks(backend, call->ranges, call->count, &sgd.chunks, error) < 0)
         return -1;
-    return seki_cuda_check(backend, seki_cuda_sgd(backend->stream, &sgd), "the optimiser's step",
+    return seki_cuda_check(backend, seki_cuda_sgd(&backend->queue, &sgd), "the optimiser's step",
                            error);
 }
 

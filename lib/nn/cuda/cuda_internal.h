@@ -43,7 +43,7 @@ struct cuda_backend {
     int forked; /* lanes at work beside lane 0 */
     bool recording;
     /* Of the lane that is chosen. */
-    cudaStream_t stream;
+    struct cuda_queue queue;
     unsigned *counters;
     struct cuda_ring ring;
     double *partial;     /* CUDA_MAX_BLOCKS */
@@ -134,7 +134,10 @@ struct cuda_work {
     int images;
     bool train;
     struct cuda_arena saved, scratch;
+    struct cuda_sums sums; /* of the weights' gradients, at the end of backward */
 };
+/* The parts lie in scratch of their own till then. */
+void seki_cuda_sum_later(struct cuda_work *work, struct cuda_parts parts);
 static inline struct cuda_arena *cuda_kept(struct cuda_work *work)
 {
     return work->train ? &work->saved : &work->scratch;

@@ -106,7 +106,7 @@ static cudaError_t lay_out_weights(const struct seki_block *block,
                                        .plain = (float *)call->weight,
                                        .view = dense->weights};
 
-    return seki_cuda_layout(block->backend->stream, block->backend->type, &layout);
+    return seki_cuda_layout(&block->backend->queue, block->backend->type, &layout);
 }
 
 static cudaError_t run(const struct seki_block *block, const struct cuda_cudnn_dense *dense,
@@ -115,8 +115,8 @@ static cudaError_t run(const struct seki_block *block, const struct cuda_cudnn_d
 {
     struct cuda_backend *backend = block->backend;
     const cudnnStatus_t status =
-        seki_cudnn_run(backend->cudnn, backend->stream, plan, pictures.data, dense->weights.data,
-                       result.data, dense->workspace);
+        seki_cudnn_run(backend->cudnn, backend->queue.stream, plan, pictures.data,
+                       dense->weights.data, result.data, dense->workspace);
 
     if (status == CUDNN_STATUS_SUCCESS)
         return cudaSuccess;
@@ -142,12 +142,12 @@ cudaError_t seki_cudnn_dense_forward(const struct seki_block *block, const struc
     const bool direct = !call->source.relu && call->source.x.stride == call->inputs;
 
     if (!direct)
-        CUDA_TRY(seki_cuda_map(backend->stream, backend->type, &map));
+        CUDA_TRY(seki_cuda_map(&backend->queue, backend->type, &map));
     CUDA_TRY(lay_out_weights(block, dense, call));
     CUDA_TRY(run(block, dense, dense->forward, direct ? call->source.x : dense->x, call->z));
     if (call->moments.partial == NULL)
         return cudaSuccess;
-    return seki_cuda_measure(backend->stream, backend->type, &measure);
+    return seki_cuda_measure(&backend->queue, backend->type, &measure);
 }
 
 cudaError_t seki_cudnn_dense_data(const struct seki_block *block, const struct cuda_work *work,
@@ -169,11 +169,11 @@ cudaError_t seki_cudnn_dense_data(const struct seki_block *block, const struct c
 
     const bool direct = !call->source.relu && !call->add_dx && call->dx.stride == call->inputs;
 
-    CUDA_TRY(seki_cuda_unmap(backend->stream, backend->type, &before));
+    CUDA_TRY(seki_cuda_unmap(&backend->queue, backend->type, &before));
     CUDA_TRY(lay_out_weights(block, dense, call));
     CUDA_TRY(run(block, dense, dense->data, direct ? call->dx : dense->x, dense->dz));
     if (!direct)
-        CUDA_TRY(seki_cuda_unmap(backend->stream, backend->type, &after));
+        CUDA_TRY(seki_cuda_unmap(&backend->queue, backend->type, &after));
     /* It has gone through ReLU and BN: the weights' gradient need not go again. */
     call->gradient =
         (struct cuda_gradient){.dy = dense->dz, .pixels = cuda_pixels(&block->info.out)};

@@ -152,6 +152,7 @@ template <typename T, int TYPE, int NT, bool BACKWARD, int KIND>
 __global__ void __launch_bounds__(THREADS, TYPE == CUDA_BF16 && NT == 2 ? 3 : 2)
     dense(const dense_call call)
 {
+    begin_kernel();
     const cuda_dense &d = call.d;
     const cuda_window &w = d.window;
     dense_shared<TYPE, NT> *shared = shared_memory<dense_shared<TYPE, NT>>();
@@ -205,13 +206,13 @@ int seki_cuda_dense_blocks(const struct cuda_dense *call)
 }
 
 template <typename T, int TYPE, int NT, bool BACKWARD, int KIND>
-static cudaError_t launch_columns(cudaStream_t stream, const dense_call &call)
+static cudaError_t launch_columns(const struct cuda_queue *queue, const dense_call &call)
 {
     const int written = BACKWARD ? call.d.inputs : call.d.outputs;
     const unsigned blocks = (unsigned)blocks_for(rows_of(&call.d, BACKWARD), BLOCK_ROWS),
                    groups = (unsigned)((written + NT * COLUMNS - 1) / (NT * COLUMNS));
 
-    return launch(stream, dense<T, TYPE, NT, BACKWARD, KIND>, dim3(blocks, groups),
+    return launch(queue, dense<T, TYPE, NT, BACKWARD, KIND>, dim3(blocks, groups),
                   sizeof(dense_shared<TYPE, NT>), call);
 }
 
@@ -236,19 +237,20 @@ template <typename T> struct most_tiles {
 };
 
 template <typename T, int TYPE, bool BACKWARD>
-static cudaError_t launch_pointwise(cudaStream_t stream, const dense_call &call, int tiles)
+static cudaError_t launch_pointwise(const struct cuda_queue *queue, const dense_call &call,
+                                    int tiles)
 {
     enum { MOST = most_tiles<T>::COUNT };
 
     switch (tiles) {
     case 2:
-        return launch_columns<T, TYPE, 2, BACKWARD, POINTWISE>(stream, call);
+        return launch_columns<T, TYPE, 2, BACKWARD, POINTWISE>(queue, call);
     case 4:
-        return launch_columns<T, TYPE, 4, BACKWARD, POINTWISE>(stream, call);
+        return launch_columns<T, TYPE, 4, BACKWARD, POINTWISE>(queue, call);
     case 6:
-        return launch_columns < T, TYPE, MOST < 6 ? MOST : 6, BACKWARD, POINTWISE > (stream, call);
+        return launch_columns < T, TYPE, MOST < 6 ? MOST : 6, BACKWARD, POINTWISE > (queue, call);
     default:
-        return launch_columns<T, TYPE, MOST, BACKWARD, POINTWISE>(stream, call);
+        return launch_columns<T, TYPE, MOST, BACKWARD, POINTWISE>(queue, call);
     }
 }
 
@@ -271,41 +273,42 @@ template <typename T, bool BACKWARD> static bool has_fours(const cuda_dense *d)
 }
 
 template <typename T, int TYPE, bool BACKWARD>
-static cudaError_t launch_typed(cudaStream_t stream, const cuda_dense *d)
+static cudaError_t launch_typed(const struct cuda_queue *queue, const cuda_dense *d)
 {
     const int tiles = tiles_of(BACKWARD ? d->inputs : d->outputs,
                                blocks_for(rows_of(d, BACKWARD), BLOCK_ROWS), most_tiles<T>::COUNT);
     const dense_call call = dense_call_of(d, BACKWARD);
 
     if (!has_fours<T, BACKWARD>(d)) /* such are few: of three colours, or of a small test */
-        return launch_columns<T, TYPE, 2, BACKWARD, SINGLES>(stream, call);
+        return launch_columns<T, TYPE, 2, BACKWARD, SINGLES>(queue, call);
     if (is_pointwise(d->window) && (size_t)d->weight % 16 == 0)
-        return launch_pointwise<T, TYPE, BACKWARD>(stream, call, tiles);
-    return tiles == 2
-               ? launch_columns<T, TYPE, 2, BACKWARD, FOURS>(stream, call)
-               : launch_columns<T, TYPE, most_tiles<T>::COUNT, BACKWARD, FOURS>(stream, call);
+        return launch_pointwise<T, TYPE, BACKWARD>(queue, call, tiles);
+    return tiles == 2 ? launch_columns<T, TYPE, 2, BACKWARD, FOURS>(queue, call)
+                      : launch_columns<T, TYPE, most_tiles<T>::COUNT, BACKWARD, FOURS>(queue, call);
 }
 
 template <bool BACKWARD>
-static cudaError_t launch_dense(cudaStream_t stream, enum cuda_type type, const cuda_dense *call)
+static cudaError_t launch_dense(const struct cuda_queue *queue, enum cuda_type type,
+                                const cuda_dense *call)
 {
     switch (type) {
     case CUDA_BF16:
-        return launch_typed<bf16, CUDA_BF16, BACKWARD>(stream, call);
+        return launch_typed<bf16, CUDA_BF16, BACKWARD>(queue, call);
     case CUDA_TF32:
-        return launch_typed<float, CUDA_TF32, BACKWARD>(stream, call);
+        return launch_typed<float, CUDA_TF32, BACKWARD>(queue, call);
     default:
-        return launch_typed<float, CUDA_FP32, BACKWARD>(stream, call);
+        return launch_typed<float, CUDA_FP32, BACKWARD>(queue, call);
     }
 }
 
-cudaError_t seki_cuda_dense(cudaStream_t stream, enum cuda_type type, const struct cuda_dense *call)
+cudaError_t seki_cuda_dense(const struct cuda_queue *queue, enum cuda_type type,
+                            const struct cuda_dense *call)
 {
-    return launch_dense<false>(stream, type, call);
+    return launch_dense<false>(queue, type, call);
 }
 
-cudaError_t seki_cuda_dense_data(cudaStream_t stream, enum cuda_type type,
+cudaError_t seki_cuda_dense_data(const struct cuda_queue *queue, enum cuda_type type,
                                  const struct cuda_dense *call)
 {
-    return launch_dense<true>(stream, type, call);
+    return launch_dense<true>(queue, type, call);
 }

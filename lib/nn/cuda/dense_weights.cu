@@ -185,6 +185,7 @@ template <typename T, int TYPE, int SIDE, int KIND>
 __global__ void __launch_bounds__(THREADS, TYPE == CUDA_FP32 ? 2 : 3)
     dense_weights(const weights_call call)
 {
+    begin_kernel();
     enum { LANES = sharing_of_warp<SIDE>::LANES, PIXELS = sharing_of_warp<SIDE>::PIXELS };
     const cuda_dense &d = call.dense.d;
     const cuda_window &w = d.window;
@@ -246,13 +247,13 @@ int seki_cuda_dense_splits(const struct cuda_dense *call)
 }
 
 template <typename T, int TYPE, int SIDE, int KIND>
-static cudaError_t launch_kind(cudaStream_t stream, const weights_call &call)
+static cudaError_t launch_kind(const struct cuda_queue *queue, const weights_call &call)
 {
     const cuda_window &w = call.dense.d.window;
     const unsigned tiles =
         (unsigned)(call.groups_out * call.groups_in * w.kernel_height * w.kernel_width);
 
-    return launch(stream, dense_weights<T, TYPE, SIDE, KIND>, dim3((unsigned)call.splits, tiles),
+    return launch(queue, dense_weights<T, TYPE, SIDE, KIND>, dim3((unsigned)call.splits, tiles),
                   sizeof(weights_shared<TYPE, SIDE>), call);
 }
 
@@ -270,41 +271,44 @@ template <typename T> static bool has_fours(const cuda_dense *d)
 }
 
 template <typename T, int TYPE, int SIDE>
-static cudaError_t launch_sums(cudaStream_t stream, const weights_call &call)
+static cudaError_t launch_sums(const struct cuda_queue *queue, const weights_call &call)
 {
     const cuda_dense *d = &call.dense.d;
 
     if (!has_fours<T>(d))
-        return launch_kind<T, TYPE, SIDE, SINGLES>(stream, call);
-    return is_pointwise(d->window) ? launch_kind<T, TYPE, SIDE, POINTWISE>(stream, call)
-                                   : launch_kind<T, TYPE, SIDE, FOURS>(stream, call);
+        return launch_kind<T, TYPE, SIDE, SINGLES>(queue, call);
+    return is_pointwise(d->window) ? launch_kind<T, TYPE, SIDE, POINTWISE>(queue, call)
+                                   : launch_kind<T, TYPE, SIDE, FOURS>(queue, call);
 }
 
 template <typename T, int TYPE>
-static cudaError_t launch_typed(cudaStream_t stream, const cuda_dense *d)
+static cudaError_t launch_typed(const struct cuda_queue *queue, const cuda_dense *d)
 {
-    const int taps = d->window.kernel_height * d->window.kernel_width,
-              splits = seki_cuda_dense_splits(d);
+    const int splits = seki_cuda_dense_splits(d);
     const weights_call call = {dense_call_of(d, false), splits, (rows_of(d) + splits - 1) / splits,
                                sides(d, d->outputs), sides(d, d->inputs)};
-    const cuda_parts sum = {d->partial, d->dweight, splits, 1, d->outputs * d->inputs * taps};
-    const cudaError_t status = side_of(d) == 16 ? launch_sums<T, TYPE, 16>(stream, call)
-                                                : launch_sums<T, TYPE, 32>(stream, call);
 
-    if (status != cudaSuccess)
-        return status;
-    return seki_cuda_add_parts(stream, &sum);
+    return side_of(d) == 16 ? launch_sums<T, TYPE, 16>(queue, call)
+                            : launch_sums<T, TYPE, 32>(queue, call);
 }
 
-cudaError_t seki_cuda_dense_weights(cudaStream_t stream, enum cuda_type type,
+struct cuda_parts seki_cuda_dense_parts(const struct cuda_dense *call)
+{
+    const int taps = call->window.kernel_height * call->window.kernel_width;
+
+    return {call->partial, call->dweight, seki_cuda_dense_splits(call), 1,
+            call->outputs * call->inputs * taps};
+}
+
+cudaError_t seki_cuda_dense_weights(const struct cuda_queue *queue, enum cuda_type type,
                                     const struct cuda_dense *call)
 {
     switch (type) {
     case CUDA_BF16:
-        return launch_typed<bf16, CUDA_BF16>(stream, call);
+        return launch_typed<bf16, CUDA_BF16>(queue, call);
     case CUDA_TF32:
-        return launch_typed<float, CUDA_TF32>(stream, call);
+        return launch_typed<float, CUDA_TF32>(queue, call);
     default:
-        return launch_typed<float, CUDA_FP32>(stream, call);
+        return launch_typed<float, CUDA_FP32>(queue, call);
     }
 }

@@ -128,6 +128,7 @@ static __device__ inline void add_row(const cuda_window &w, const channels_of_so
 template <typename T, int V, typename W>
 __global__ void __launch_bounds__(THREADS, 2) depthwise(const depthwise_call call)
 {
+    begin_kernel();
     const cuda_depthwise &d = call.d;
     const cuda_window &w = d.window;
     depthwise_shared<V, W> *shared = shared_memory<depthwise_shared<V, W>>();
@@ -350,6 +351,7 @@ static __device__ inline void taps_gradient(const depthwise_call &call, const pl
 template <typename T, int V, typename W>
 __global__ void __launch_bounds__(THREADS, 2) depthwise_backward(const depthwise_call call)
 {
+    begin_kernel();
     const cuda_depthwise &d = call.d;
     depthwise_shared<V, W> *shared = shared_memory<depthwise_shared<V, W>>();
     const place<V> at(call.s, d.channels);
@@ -400,32 +402,34 @@ int seki_cuda_depthwise_blocks(const struct cuda_depthwise *d)
 }
 
 template <typename T, int V, typename W>
-static cudaError_t launch_sized(cudaStream_t stream, const cuda_depthwise *d, bool backward)
+static cudaError_t launch_sized(const struct cuda_queue *queue, const cuda_depthwise *d,
+                                bool backward)
 {
     const sharing s = share_out<V>(d->channels);
     const depthwise_call call = call_of(d, s, backward, STRIP);
     const size_t shared = sizeof(depthwise_shared<V, W>);
 
     if (backward)
-        return launch(stream, depthwise_backward<T, V, W>,
+        return launch(queue, depthwise_backward<T, V, W>,
                       dim3((unsigned)seki_cuda_depthwise_blocks(d), (unsigned)s.groups), shared,
                       call);
-    return launch(stream, depthwise<T, V, W>,
+    return launch(queue, depthwise<T, V, W>,
                   dim3((unsigned)((call.strips + s.rows - 1) / s.rows), (unsigned)s.groups), shared,
                   call);
 }
 
 template <typename T>
-static cudaError_t launch_any(cudaStream_t stream, const cuda_depthwise *d, bool backward)
+static cudaError_t launch_any(const struct cuda_queue *queue, const cuda_depthwise *d,
+                              bool backward)
 {
     const sharing s = share_out<1>(d->channels);
     const depthwise_call call = call_of(d, s, backward, 1);
 
     if (backward)
-        return launch(stream, any_depthwise_backward<T>,
+        return launch(queue, any_depthwise_backward<T>,
                       dim3((unsigned)seki_cuda_depthwise_blocks(d), (unsigned)s.groups),
                       sizeof(any_shared), call);
-    return launch(stream, any_depthwise<T>,
+    return launch(queue, any_depthwise<T>,
                   dim3((unsigned)((call.strips + s.rows - 1) / s.rows), (unsigned)s.groups), 0,
                   call);
 }
@@ -440,25 +444,26 @@ template <typename W> static bool is(const cuda_window &w)
 }
 
 template <typename T, int V>
-static cudaError_t launch_wide(cudaStream_t stream, const cuda_depthwise *d, bool backward)
+static cudaError_t launch_wide(const struct cuda_queue *queue, const cuda_depthwise *d,
+                               bool backward)
 {
     if (is<sliding<3, 1, 1>>(d->window))
-        return launch_sized<T, V, sliding<3, 1, 1>>(stream, d, backward);
+        return launch_sized<T, V, sliding<3, 1, 1>>(queue, d, backward);
     if (is<sliding<3, 2, 1>>(d->window))
-        return launch_sized<T, V, sliding<3, 2, 1>>(stream, d, backward);
+        return launch_sized<T, V, sliding<3, 2, 1>>(queue, d, backward);
     if (is<sliding<5, 1, 1>>(d->window))
-        return launch_sized<T, V, sliding<5, 1, 1>>(stream, d, backward);
+        return launch_sized<T, V, sliding<5, 1, 1>>(queue, d, backward);
     if (is<sliding<5, 2, 1>>(d->window))
-        return launch_sized<T, V, sliding<5, 2, 1>>(stream, d, backward);
+        return launch_sized<T, V, sliding<5, 2, 1>>(queue, d, backward);
     if (is<sliding<3, 1, 2>>(d->window))
-        return launch_sized<T, V, sliding<3, 1, 2>>(stream, d, backward);
+        return launch_sized<T, V, sliding<3, 1, 2>>(queue, d, backward);
     if (is<sliding<3, 2, 2>>(d->window))
-        return launch_sized<T, V, sliding<3, 2, 2>>(stream, d, backward);
+        return launch_sized<T, V, sliding<3, 2, 2>>(queue, d, backward);
     if (is<sliding<5, 1, 2>>(d->window))
-        return launch_sized<T, V, sliding<5, 1, 2>>(stream, d, backward);
+        return launch_sized<T, V, sliding<5, 1, 2>>(queue, d, backward);
     if (is<sliding<5, 2, 2>>(d->window))
-        return launch_sized<T, V, sliding<5, 2, 2>>(stream, d, backward);
-    return launch_any<T>(stream, d, backward);
+        return launch_sized<T, V, sliding<5, 2, 2>>(queue, d, backward);
+    return launch_any<T>(queue, d, backward);
 }
 
 template <typename T> static fitting fit_views(const cuda_depthwise *d, bool backward)
@@ -476,34 +481,36 @@ template <typename T> static fitting fit_views(const cuda_depthwise *d, bool bac
     return f;
 }
 
-static cudaError_t launch_typed(cudaStream_t stream, enum cuda_type type, const cuda_depthwise *d,
-                                bool backward)
+static cudaError_t launch_typed(const struct cuda_queue *queue, enum cuda_type type,
+                                const cuda_depthwise *d, bool backward)
 {
     if (type == CUDA_BF16) {
         const int width = fitting_width(fit_views<bf16>(d, backward));
 
-        return width == 8   ? launch_wide<bf16, 8>(stream, d, backward)
-               : width == 4 ? launch_wide<bf16, 4>(stream, d, backward)
-                            : launch_any<bf16>(stream, d, backward);
+        return width == 8   ? launch_wide<bf16, 8>(queue, d, backward)
+               : width == 4 ? launch_wide<bf16, 4>(queue, d, backward)
+                            : launch_any<bf16>(queue, d, backward);
     }
     return fitting_width(fit_views<float>(d, backward)) == 4
-               ? launch_wide<float, 4>(stream, d, backward)
-               : launch_any<float>(stream, d, backward);
+               ? launch_wide<float, 4>(queue, d, backward)
+               : launch_any<float>(queue, d, backward);
 }
 
-cudaError_t seki_cuda_depthwise(cudaStream_t stream, enum cuda_type type,
+cudaError_t seki_cuda_depthwise(const struct cuda_queue *queue, enum cuda_type type,
                                 const struct cuda_depthwise *call)
 {
-    return launch_typed(stream, type, call, false);
+    return launch_typed(queue, type, call, false);
 }
 
-cudaError_t seki_cuda_depthwise_backward(cudaStream_t stream, enum cuda_type type,
+cudaError_t seki_cuda_depthwise_backward(const struct cuda_queue *queue, enum cuda_type type,
                                          const struct cuda_depthwise *call)
 {
-    const int taps = call->window.kernel_height * call->window.kernel_width;
-    const cuda_parts sum = {call->partial, call->dweight, seki_cuda_depthwise_blocks(call), taps,
-                            call->channels};
-    const cudaError_t status = launch_typed(stream, type, call, true);
+    return launch_typed(queue, type, call, true);
+}
 
-    return status == cudaSuccess ? seki_cuda_add_parts(stream, &sum) : status;
+struct cuda_parts seki_cuda_depthwise_parts(const struct cuda_depthwise *call)
+{
+    const int taps = call->window.kernel_height * call->window.kernel_width;
+
+    return {call->partial, call->dweight, seki_cuda_depthwise_blocks(call), taps, call->channels};
 }

@@ -54,6 +54,7 @@ static __device__ inline void put_taps(const depthwise_call &call, const place<V
 template <typename T>
 __global__ void __launch_bounds__(THREADS, 1) any_depthwise(const depthwise_call call)
 {
+    begin_kernel();
     const cuda_depthwise &d = call.d;
     const cuda_window &w = d.window;
     const place<1> at(call.s, d.channels);
@@ -139,6 +140,7 @@ static __device__ inline void any_data_gradient(const depthwise_call &call, cons
 template <typename T>
 __global__ void __launch_bounds__(THREADS, 1) any_depthwise_backward(const depthwise_call call)
 {
+    begin_kernel();
     const cuda_depthwise &d = call.d;
     const cuda_window &w = d.window;
     any_shared *shared = shared_memory<any_shared>();

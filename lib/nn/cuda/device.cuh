@@ -591,18 +591,37 @@ static __device__ inline void finish_gradient_sums(const cuda_gradient_sums &s, 
         s.dshift[channel] += (float)gradient;
 }
 
+/* ---- One kernel after the other ------------------------------------------------------------- */
+
+/* The first statement of every kernel: what was put on the stream before it is there from here on.
+ * Where the device can (cuda_queue.overlapping), the blocks of the kernel behind it are let on from
+ * here, too, as there is room, and wait at this place in their turn: so that the device need not
+ * run empty between two kernels (programmatic dependent launch). */
+static __device__ inline void begin_kernel()
+{
+#if !defined(__CUDA_ARCH__) || __CUDA_ARCH__ >= 900
+    cudaGridDependencySynchronize();
+    cudaTriggerProgrammaticLaunchCompletion();
+#endif
+}
+
 /* ---- Launching ----------------------------------------------------------------------------- */
 
 template <typename Call>
-static inline cudaError_t launch(cudaStream_t stream, void (*kernel)(Call), dim3 grid,
+static inline cudaError_t launch(const struct cuda_queue *queue, void (*kernel)(Call), dim3 grid,
                                  size_t shared, const Call &call)
 {
     cudaLaunchConfig_t config = {};
+    cudaLaunchAttribute overlap = {};
 
     config.gridDim = grid;
     config.blockDim = dim3(THREADS);
     config.dynamicSmemBytes = shared;
-    config.stream = stream;
+    config.stream = queue->stream;
+    overlap.id = cudaLaunchAttributeProgrammaticStreamSerialization;
+    overlap.val.programmaticStreamSerializationAllowed = 1;
+    config.attrs = &overlap;
+    config.numAttrs = queue->overlapping ? 1 : 0;
     return cudaLaunchKernelEx(&config, kernel, call);
 }
 

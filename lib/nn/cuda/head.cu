@@ -16,6 +16,7 @@ struct mean_call {
 
 template <typename T> __global__ void __launch_bounds__(THREADS, 1) image_mean(const mean_call call)
 {
+    begin_kernel();
     const cuda_head &h = call.h;
     head_shared *shared = shared_memory<head_shared>();
     const place<1> at(call.s, h.channels);
@@ -39,6 +40,7 @@ static __device__ inline float sum_of_warp(float value)
 /* A warp has a logit. */
 __global__ void __launch_bounds__(THREADS, 1) linear(const cuda_head h)
 {
+    begin_kernel();
     const int i = (int)blockIdx.x * WARPS + (int)threadIdx.x / 32, lane = (int)threadIdx.x % 32;
     const int image = i / h.classes, k = i % h.classes;
     float sum = 0.0f;
@@ -64,6 +66,7 @@ static __device__ inline float logit_gradient(const cuda_head &h, int image, int
 /* A thread has a weight; that of the last column + 1 a bias. */
 __global__ void __launch_bounds__(THREADS, 1) linear_gradient(const cuda_head h)
 {
+    begin_kernel();
     const int i = (int)(blockIdx.x * THREADS + threadIdx.x);
     const int k = i / (h.channels + 1), c = i % (h.channels + 1);
     float sum = 0.0f;
@@ -83,6 +86,7 @@ __global__ void __launch_bounds__(THREADS, 1) linear_gradient(const cuda_head h)
 template <typename T>
 __global__ void __launch_bounds__(THREADS, 1) mean_gradient(const mean_call call)
 {
+    begin_kernel();
     const cuda_head &h = call.h;
     const place<1> at(call.s, h.channels);
     const int image = (int)blockIdx.x;
@@ -100,31 +104,32 @@ __global__ void __launch_bounds__(THREADS, 1) mean_gradient(const mean_call call
 
 /* ---- Launching ----------------------------------------------------------------------------- */
 
-cudaError_t seki_cuda_head(cudaStream_t stream, enum cuda_type type, const struct cuda_head *h)
+cudaError_t seki_cuda_head(const struct cuda_queue *queue, enum cuda_type type,
+                           const struct cuda_head *h)
 {
     const mean_call call = {*h, share_out<1>(h->channels)};
     const dim3 grid((unsigned)h->images, (unsigned)call.s.groups);
     const cudaError_t status =
-        type == CUDA_BF16 ? launch(stream, image_mean<bf16>, grid, sizeof(head_shared), call)
-                          : launch(stream, image_mean<float>, grid, sizeof(head_shared), call);
+        type == CUDA_BF16 ? launch(queue, image_mean<bf16>, grid, sizeof(head_shared), call)
+                          : launch(queue, image_mean<float>, grid, sizeof(head_shared), call);
 
     if (status != cudaSuccess)
         return status;
-    return launch(stream, linear, dim3((unsigned)((h->images * h->classes + WARPS - 1) / WARPS)), 0,
+    return launch(queue, linear, dim3((unsigned)((h->images * h->classes + WARPS - 1) / WARPS)), 0,
                   *h);
 }
 
-cudaError_t seki_cuda_head_backward(cudaStream_t stream, enum cuda_type type,
+cudaError_t seki_cuda_head_backward(const struct cuda_queue *queue, enum cuda_type type,
                                     const struct cuda_head *h)
 {
     const mean_call call = {*h, share_out<1>(h->channels)};
     const dim3 grid((unsigned)h->images, (unsigned)call.s.groups);
     const int weights = h->classes * (h->channels + 1);
     const cudaError_t status =
-        launch(stream, linear_gradient, dim3((unsigned)((weights + THREADS - 1) / THREADS)), 0, *h);
+        launch(queue, linear_gradient, dim3((unsigned)((weights + THREADS - 1) / THREADS)), 0, *h);
 
     if (status != cudaSuccess || h->dx.data == nullptr)
         return status;
-    return type == CUDA_BF16 ? launch(stream, mean_gradient<bf16>, grid, 0, call)
-                             : launch(stream, mean_gradient<float>, grid, 0, call);
+    return type == CUDA_BF16 ? launch(queue, mean_gradient<bf16>, grid, 0, call)
+                             : launch(queue, mean_gradient<float>, grid, 0, call);
 }

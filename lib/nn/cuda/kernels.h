@@ -2,7 +2,7 @@
  * kernels.h - what the host asks of the device: one struct a kernel, one function that launches it.
  *
  * Kernels and host meet here only: the .cu files hold the kernels, the .c files know blocks. Every
- * function puts its work on the stream and returns at once; pointers are the device's. Nothing is
+ * function puts its work on the queue and returns at once; pointers are the device's. Nothing is
  * allocated, and no result depends on the order in which blocks run: sums over blocks are added
  * in the order of the blocks by the one that ends last.
  */
@@ -34,6 +34,12 @@ enum cuda_type {
 #define CUDA_GROUP 64
 /* Counters of blocks that have ended, one for each group of channels of a grid. */
 #define CUDA_COUNTERS 1024
+
+/* Where kernels are put, in order. */
+struct cuda_queue {
+    cudaStream_t stream;
+    bool overlapping; /* a kernel's blocks may be let on before the one before it has ended */
+};
 
 /* A tensor as rows of pixels: channel c of pixel p lies at data[p * stride + c]. */
 struct cuda_view {
@@ -116,6 +122,21 @@ struct cuda_window {
         dilation;
 };
 
+/* to += the sum of the parts, each (rows, columns), in the order of the parts; `to` is the other
+ * way round, (columns, rows). */
+struct cuda_parts {
+    const float *partial;
+    float *to;
+    int parts, rows, columns;
+};
+/* Several sums at once. */
+enum { CUDA_MOST_SUMS = 4 };
+struct cuda_sums {
+    struct cuda_parts each[CUDA_MOST_SUMS];
+    int count;
+};
+cudaError_t seki_cuda_add_parts(const struct cuda_queue *queue, const struct cuda_sums *call);
+
 /* Depthwise: every channel by itself. weight: (channels, 1, kH, kW). */
 struct cuda_depthwise {
     struct cuda_window window;
@@ -128,24 +149,17 @@ struct cuda_depthwise {
     struct cuda_view dx; /* of source.x, through its ReLU but not its BN; NULL: not wanted */
     bool add_dx;
     float *partial;                 /* blocks x taps x channels */
-    float *dweight;                 /* added to */
+    float *dweight;                 /* what the sum of the parts is added to */
     struct cuda_gradient_sums sums; /* of dx, where source has a BN */
 };
-cudaError_t seki_cuda_depthwise(cudaStream_t stream, enum cuda_type type,
+cudaError_t seki_cuda_depthwise(const struct cuda_queue *queue, enum cuda_type type,
                                 const struct cuda_depthwise *call);
-cudaError_t seki_cuda_depthwise_backward(cudaStream_t stream, enum cuda_type type,
+cudaError_t seki_cuda_depthwise_backward(const struct cuda_queue *queue, enum cuda_type type,
                                          const struct cuda_depthwise *call);
 /* Blocks that share out the pixels. */
 int seki_cuda_depthwise_blocks(const struct cuda_depthwise *call);
-
-/* to += the sum of the parts, each (rows, columns), in the order of the parts; `to` is the other
- * way round, (columns, rows). */
-struct cuda_parts {
-    const float *partial;
-    float *to;
-    int parts, rows, columns;
-};
-cudaError_t seki_cuda_add_parts(cudaStream_t stream, const struct cuda_parts *call);
+/* What backward leaves of the weights' gradient, to be added. */
+struct cuda_parts seki_cuda_depthwise_parts(const struct cuda_depthwise *call);
 
 /* Dense: weight (outputs, inputs, kH, kW). dilation is 1. */
 struct cuda_dense {
@@ -160,17 +174,19 @@ struct cuda_dense {
     struct cuda_view dx; /* of source.x, through its ReLU; NULL: not wanted */
     bool add_dx;
     float *partial; /* splits x outputs x inputs x taps */
-    float *dweight; /* added to */
+    float *dweight; /* what the sum of the parts is added to */
 };
-cudaError_t seki_cuda_dense(cudaStream_t stream, enum cuda_type type,
+cudaError_t seki_cuda_dense(const struct cuda_queue *queue, enum cuda_type type,
                             const struct cuda_dense *call);
-cudaError_t seki_cuda_dense_data(cudaStream_t stream, enum cuda_type type,
+cudaError_t seki_cuda_dense_data(const struct cuda_queue *queue, enum cuda_type type,
                                  const struct cuda_dense *call);
-cudaError_t seki_cuda_dense_weights(cudaStream_t stream, enum cuda_type type,
+cudaError_t seki_cuda_dense_weights(const struct cuda_queue *queue, enum cuda_type type,
                                     const struct cuda_dense *call);
 /* Blocks that share out the pixels of z, forward and in the weights' gradient. */
 int seki_cuda_dense_blocks(const struct cuda_dense *call);
 int seki_cuda_dense_splits(const struct cuda_dense *call);
+/* What seki_cuda_dense_weights leaves, to be added. */
+struct cuda_parts seki_cuda_dense_parts(const struct cuda_dense *call);
 
 /* ---- Pooling ------------------------------------------------------------------------------- */
 
@@ -187,8 +203,9 @@ struct cuda_pool {
     struct cuda_view dx;
     bool add_dx;
 };
-cudaError_t seki_cuda_pool(cudaStream_t stream, enum cuda_type type, const struct cuda_pool *call);
-cudaError_t seki_cuda_pool_backward(cudaStream_t stream, enum cuda_type type,
+cudaError_t seki_cuda_pool(const struct cuda_queue *queue, enum cuda_type type,
+                           const struct cuda_pool *call);
+cudaError_t seki_cuda_pool_backward(const struct cuda_queue *queue, enum cuda_type type,
                                     const struct cuda_pool *call);
 int seki_cuda_pool_blocks(const struct cuda_pool *call);
 
@@ -202,7 +219,8 @@ struct cuda_map {
     struct cuda_view y;
     bool add_y;
 };
-cudaError_t seki_cuda_map(cudaStream_t stream, enum cuda_type type, const struct cuda_map *call);
+cudaError_t seki_cuda_map(const struct cuda_queue *queue, enum cuda_type type,
+                          const struct cuda_map *call);
 
 /* y = or += the gradient; with sums instead: their means alone. */
 struct cuda_unmap {
@@ -212,9 +230,9 @@ struct cuda_unmap {
     bool add_y;
     struct cuda_gradient_sums sums;
 };
-cudaError_t seki_cuda_unmap(cudaStream_t stream, enum cuda_type type,
+cudaError_t seki_cuda_unmap(const struct cuda_queue *queue, enum cuda_type type,
                             const struct cuda_unmap *call);
-cudaError_t seki_cuda_gradient_means(cudaStream_t stream, enum cuda_type type,
+cudaError_t seki_cuda_gradient_means(const struct cuda_queue *queue, enum cuda_type type,
                                      const struct cuda_unmap *call);
 int seki_cuda_gradient_blocks(const struct cuda_unmap *call);
 
@@ -224,15 +242,15 @@ struct cuda_measure {
     struct cuda_view x;
     struct cuda_moments moments;
 };
-cudaError_t seki_cuda_measure(cudaStream_t stream, enum cuda_type type,
+cudaError_t seki_cuda_measure(const struct cuda_queue *queue, enum cuda_type type,
                               const struct cuda_measure *call);
 int seki_cuda_measure_blocks(const struct cuda_measure *call);
 /* Coefficients from running statistics. */
-cudaError_t seki_cuda_infer(cudaStream_t stream, const struct cuda_moments *call);
+cudaError_t seki_cuda_infer(const struct cuda_queue *queue, const struct cuda_moments *call);
 
 /* y = 0. */
-cudaError_t seki_cuda_clear(cudaStream_t stream, enum cuda_type type, size_t rows, int channels,
-                            struct cuda_view y);
+cudaError_t seki_cuda_clear(const struct cuda_queue *queue, enum cuda_type type, size_t rows,
+                            int channels, struct cuda_view y);
 
 /* ---- Classifier, loss, optimiser ----------------------------------------------------------- */
 
@@ -250,8 +268,9 @@ struct cuda_head {
     struct cuda_view dx;
     bool add_dx;
 };
-cudaError_t seki_cuda_head(cudaStream_t stream, enum cuda_type type, const struct cuda_head *call);
-cudaError_t seki_cuda_head_backward(cudaStream_t stream, enum cuda_type type,
+cudaError_t seki_cuda_head(const struct cuda_queue *queue, enum cuda_type type,
+                           const struct cuda_head *call);
+cudaError_t seki_cuda_head_backward(const struct cuda_queue *queue, enum cuda_type type,
                                     const struct cuda_head *call);
 
 struct cuda_loss {
@@ -262,7 +281,7 @@ struct cuda_loss {
     double *loss; /* out */
     int64_t *correct;
 };
-cudaError_t seki_cuda_loss(cudaStream_t stream, const struct cuda_loss *call);
+cudaError_t seki_cuda_loss(const struct cuda_queue *queue, const struct cuda_loss *call);
 
 /* Ranges of arrays, cut into equal chunks: a block has chunks blockIdx.x, blockIdx.x + gridDim.x, …
  */
@@ -288,8 +307,8 @@ struct cuda_sgd {
     double *norm; /* out; the step reads it */
 };
 /* The norm, then the step. */
-cudaError_t seki_cuda_sgd(cudaStream_t stream, const struct cuda_sgd *call);
-cudaError_t seki_cuda_clear_chunks(cudaStream_t stream, const struct cuda_chunks *chunks,
+cudaError_t seki_cuda_sgd(const struct cuda_queue *queue, const struct cuda_sgd *call);
+cudaError_t seki_cuda_clear_chunks(const struct cuda_queue *queue, const struct cuda_chunks *chunks,
                                    float *array);
 
 /* ---- Pictures ------------------------------------------------------------------------------ */
@@ -306,7 +325,7 @@ struct cuda_pictures {
     const struct cuda_crop *crops;
     struct cuda_view x;
 };
-cudaError_t seki_cuda_pictures(cudaStream_t stream, enum cuda_type type,
+cudaError_t seki_cuda_pictures(const struct cuda_queue *queue, enum cuda_type type,
                                const struct cuda_pictures *call);
 
 /* ---- Tensors in and out -------------------------------------------------------------------- */
@@ -319,7 +338,7 @@ struct cuda_layout {
     bool full; /* view is of floats whatever the type */
     bool out;  /* from view to plain */
 };
-cudaError_t seki_cuda_layout(cudaStream_t stream, enum cuda_type type,
+cudaError_t seki_cuda_layout(const struct cuda_queue *queue, enum cuda_type type,
                              const struct cuda_layout *call);
 
 #ifdef __cplusplus

@@ -49,7 +49,7 @@ void seki_cuda_lane(struct seki_backend *base, int lane)
 {
     struct cuda_backend *backend = cuda_backend(base);
 
-    backend->stream = backend->lanes[lane].stream;
+    backend->queue.stream = backend->lanes[lane].stream;
     backend->counters = backend->lanes[lane].counters;
 }
 
@@ -82,7 +82,7 @@ int seki_cuda_join(struct seki_backend *base, struct seki_error *error)
 
         if (seki_cuda_check(backend, cudaEventRecord(lane->reached, lane->stream), "an event",
                             error) < 0 ||
-            seki_cuda_check(backend, cudaStreamWaitEvent(backend->stream, lane->reached, 0),
+            seki_cuda_check(backend, cudaStreamWaitEvent(backend->queue.stream, lane->reached, 0),
                             "an event", error) < 0)
             return -1;
     }
@@ -101,7 +101,7 @@ int seki_cuda_record(struct seki_backend *base, struct seki_error *error)
 
     backend->recording = true;
     return seki_cuda_check(
-        backend, cudaStreamBeginCapture(backend->stream, cudaStreamCaptureModeThreadLocal),
+        backend, cudaStreamBeginCapture(backend->queue.stream, cudaStreamCaptureModeThreadLocal),
         "recording", error);
 }
 
@@ -114,7 +114,7 @@ static int make_ready(struct cuda_backend *backend, cudaGraph_t graph,
 
     cudaGraphDestroy(graph);
     if (status == 0)
-        status = seki_cuda_check(backend, cudaGraphUpload(recording->graph, backend->stream),
+        status = seki_cuda_check(backend, cudaGraphUpload(recording->graph, backend->queue.stream),
                                  "a graph", error);
     return status;
 }
@@ -126,7 +126,7 @@ struct seki_recording *seki_cuda_recorded(struct seki_backend *base, struct seki
     struct seki_recording *recording = NULL;
 
     backend->recording = false;
-    if (seki_cuda_check(backend, cudaStreamEndCapture(backend->stream, &graph), "recording",
+    if (seki_cuda_check(backend, cudaStreamEndCapture(backend->queue.stream, &graph), "recording",
                         error) < 0) {
         if (graph != NULL)
             cudaGraphDestroy(graph);
@@ -149,8 +149,8 @@ int seki_cuda_replay(struct seki_backend *base, struct seki_recording *recording
 {
     struct cuda_backend *backend = cuda_backend(base);
 
-    return seki_cuda_check(backend, cudaGraphLaunch(recording->graph, backend->stream), "a graph",
-                           error);
+    return seki_cuda_check(backend, cudaGraphLaunch(recording->graph, backend->queue.stream),
+                           "a graph", error);
 }
 
 void seki_cuda_forget(struct seki_recording *recording)

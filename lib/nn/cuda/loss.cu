@@ -43,6 +43,7 @@ static __device__ inline void image_loss(const cuda_loss &call, int image, loss_
 /* One block: a batch has a few thousand logits. */
 __global__ void __launch_bounds__(THREADS, 1) loss(const cuda_loss call)
 {
+    begin_kernel();
     loss_shared *sums = shared_memory<loss_shared>();
 
     sums->loss[threadIdx.x] = 0.0;
@@ -63,9 +64,9 @@ __global__ void __launch_bounds__(THREADS, 1) loss(const cuda_loss call)
     *call.correct = correct;
 }
 
-cudaError_t seki_cuda_loss(cudaStream_t stream, const struct cuda_loss *call)
+cudaError_t seki_cuda_loss(const struct cuda_queue *queue, const struct cuda_loss *call)
 {
-    return launch(stream, loss, dim3(1), sizeof(loss_shared), *call);
+    return launch(queue, loss, dim3(1), sizeof(loss_shared), *call);
 }
 
 /* ---- Arrays -------------------------------------------------------------------------------- */
@@ -77,6 +78,7 @@ struct sum_shared {
 
 __global__ void __launch_bounds__(THREADS, 1) gradient_norm(const cuda_sgd call)
 {
+    begin_kernel();
     sum_shared *shared = shared_memory<sum_shared>();
     double sum = 0.0;
 
@@ -106,6 +108,7 @@ __global__ void __launch_bounds__(THREADS, 1) gradient_norm(const cuda_sgd call)
 
 __global__ void __launch_bounds__(THREADS, 1) sgd(const cuda_sgd call)
 {
+    begin_kernel();
     /* The 1e-6 is clip_grad_norm_'s. */
     const double norm = *call.norm + 1e-6;
     const float scale = call.clip > 0.0 && norm > call.clip ? (float)(call.clip / norm) : 1.0f;
@@ -132,6 +135,7 @@ struct clear_chunks_call {
 
 __global__ void __launch_bounds__(THREADS, 1) clear_chunks(const clear_chunks_call call)
 {
+    begin_kernel();
     for (int i = (int)blockIdx.x; i < call.chunks.count; i += (int)gridDim.x) {
         const cuda_chunk chunk = call.chunks.chunks[i];
 
@@ -150,8 +154,10 @@ struct parts_shared {
     float sums[PART_GROUPS][PART_NUMBERS];
 };
 
-__global__ void __launch_bounds__(THREADS, 1) add_parts(const cuda_parts call)
+__global__ void __launch_bounds__(THREADS, 1) add_parts(const cuda_sums sums)
 {
+    begin_kernel();
+    const cuda_parts &call = sums.each[blockIdx.y];
     parts_shared *shared = shared_memory<parts_shared>();
     const int number = (int)threadIdx.x % PART_NUMBERS, group = (int)threadIdx.x / PART_NUMBERS;
     const int count = call.rows * call.columns, i = (int)blockIdx.x * PART_NUMBERS + number;
@@ -171,12 +177,19 @@ __global__ void __launch_bounds__(THREADS, 1) add_parts(const cuda_parts call)
     call.to[(i % call.columns) * call.rows + i / call.columns] += sum;
 }
 
-cudaError_t seki_cuda_add_parts(cudaStream_t stream, const struct cuda_parts *call)
+/* As many blocks for each as the largest has numbers. */
+cudaError_t seki_cuda_add_parts(const struct cuda_queue *queue, const struct cuda_sums *call)
 {
-    const unsigned blocks =
-        (unsigned)((call->rows * call->columns + PART_NUMBERS - 1) / PART_NUMBERS);
+    int most = 1;
 
-    return launch(stream, add_parts, dim3(blocks), sizeof(parts_shared), *call);
+    for (int i = 0; i < call->count; i++) {
+        const int count = call->each[i].rows * call->each[i].columns;
+
+        most = count > most ? count : most;
+    }
+    return launch(queue, add_parts,
+                  dim3((unsigned)((most + PART_NUMBERS - 1) / PART_NUMBERS), (unsigned)call->count),
+                  sizeof(parts_shared), *call);
 }
 
 static dim3 blocks_of(const cuda_chunks &chunks)
@@ -184,18 +197,18 @@ static dim3 blocks_of(const cuda_chunks &chunks)
     return dim3((unsigned)blocks_for(chunks.count, 1));
 }
 
-cudaError_t seki_cuda_sgd(cudaStream_t stream, const struct cuda_sgd *call)
+cudaError_t seki_cuda_sgd(const struct cuda_queue *queue, const struct cuda_sgd *call)
 {
     const dim3 blocks = blocks_of(call->chunks);
-    const cudaError_t status = launch(stream, gradient_norm, blocks, sizeof(sum_shared), *call);
+    const cudaError_t status = launch(queue, gradient_norm, blocks, sizeof(sum_shared), *call);
 
-    return status == cudaSuccess ? launch(stream, sgd, blocks, 0, *call) : status;
+    return status == cudaSuccess ? launch(queue, sgd, blocks, 0, *call) : status;
 }
 
-cudaError_t seki_cuda_clear_chunks(cudaStream_t stream, const struct cuda_chunks *chunks,
+cudaError_t seki_cuda_clear_chunks(const struct cuda_queue *queue, const struct cuda_chunks *chunks,
                                    float *array)
 {
     const clear_chunks_call call = {*chunks, array};
 
-    return launch(stream, clear_chunks, blocks_of(*chunks), 0, call);
+    return launch(queue, clear_chunks, blocks_of(*chunks), 0, call);
 }

@@ -11,6 +11,7 @@ struct map_call {
 
 template <typename T, int V> __global__ void __launch_bounds__(THREADS, 1) map(const map_call call)
 {
+    begin_kernel();
     const cuda_map &m = call.m;
     const place<V> at(call.s, m.channels);
     const int p = (int)blockIdx.x * call.s.rows + at.row;
@@ -36,6 +37,7 @@ struct unmap_call {
 template <typename T, int V>
 __global__ void __launch_bounds__(THREADS, 1) unmap(const unmap_call call)
 {
+    begin_kernel();
     const cuda_unmap &u = call.u;
     const place<V> at(call.s, u.channels);
     const int p = (int)blockIdx.x * call.s.rows + at.row;
@@ -63,6 +65,7 @@ template <int V> struct means_shared {
 template <typename T, int V>
 __global__ void __launch_bounds__(THREADS, 1) gradient_means(const unmap_call call)
 {
+    begin_kernel();
     const cuda_unmap &u = call.u;
     means_shared<V> *shared = shared_memory<means_shared<V>>();
     const place<V> at(call.s, u.channels);
@@ -95,6 +98,7 @@ __global__ void __launch_bounds__(THREADS, 1) gradient_means(const unmap_call ca
 /* Coefficients of running statistics. */
 __global__ void __launch_bounds__(THREADS, 1) infer(const cuda_moments call)
 {
+    begin_kernel();
     const int channel = (int)(blockIdx.x * THREADS + threadIdx.x);
 
     if (channel < call.channels)
@@ -111,6 +115,7 @@ struct clear_call {
 template <typename T, int V>
 __global__ void __launch_bounds__(THREADS, 1) clear(const clear_call call)
 {
+    begin_kernel();
     const place<V> at(call.s, call.channels);
     const long long p = (long long)blockIdx.x * call.s.rows + at.row;
     const float zeros[V] = {};
@@ -126,16 +131,18 @@ static unsigned row_blocks(int rows, const sharing &s)
     return (unsigned)((rows + s.rows - 1) / s.rows);
 }
 
-template <typename T, int V> static cudaError_t launch_map(cudaStream_t stream, const cuda_map *m)
+template <typename T, int V>
+static cudaError_t launch_map(const struct cuda_queue *queue, const cuda_map *m)
 {
     const map_call call = {*m, share_out<V>(m->channels)};
 
-    return launch(stream, map<T, V>,
+    return launch(queue, map<T, V>,
                   dim3(row_blocks(m->images * m->pixels, call.s), (unsigned)call.s.groups), 0,
                   call);
 }
 
-template <typename T> static cudaError_t launch_fitting(cudaStream_t stream, const cuda_map *m)
+template <typename T>
+static cudaError_t launch_fitting(const struct cuda_queue *queue, const cuda_map *m)
 {
     fitting f = {(int)sizeof(T), 0};
 
@@ -144,18 +151,19 @@ template <typename T> static cudaError_t launch_fitting(cudaStream_t stream, con
     fit(&f, m->y);
     switch (fitting_width(f)) {
     case 8:
-        return launch_map<T, 16 / sizeof(T)>(stream, m);
+        return launch_map<T, 16 / sizeof(T)>(queue, m);
     case 4:
-        return launch_map<T, 4>(stream, m);
+        return launch_map<T, 4>(queue, m);
     default:
-        return launch_map<T, 1>(stream, m);
+        return launch_map<T, 1>(queue, m);
     }
 }
 
-cudaError_t seki_cuda_map(cudaStream_t stream, enum cuda_type type, const struct cuda_map *call)
+cudaError_t seki_cuda_map(const struct cuda_queue *queue, enum cuda_type type,
+                          const struct cuda_map *call)
 {
-    return type == CUDA_BF16 ? launch_fitting<bf16>(stream, call)
-                             : launch_fitting<float>(stream, call);
+    return type == CUDA_BF16 ? launch_fitting<bf16>(queue, call)
+                             : launch_fitting<float>(queue, call);
 }
 
 int seki_cuda_gradient_blocks(const struct cuda_unmap *u)
@@ -164,21 +172,21 @@ int seki_cuda_gradient_blocks(const struct cuda_unmap *u)
 }
 
 template <typename T, int V>
-static cudaError_t launch_unmap(cudaStream_t stream, const cuda_unmap *u, bool means)
+static cudaError_t launch_unmap(const struct cuda_queue *queue, const cuda_unmap *u, bool means)
 {
     const unmap_call call = {*u, share_out<V>(u->channels)};
     const unsigned groups = (unsigned)call.s.groups;
 
     if (means)
-        return launch(stream, gradient_means<T, V>,
+        return launch(queue, gradient_means<T, V>,
                       dim3((unsigned)seki_cuda_gradient_blocks(u), groups), sizeof(means_shared<V>),
                       call);
-    return launch(stream, unmap<T, V>,
+    return launch(queue, unmap<T, V>,
                   dim3(row_blocks(u->images * u->gradient.pixels, call.s), groups), 0, call);
 }
 
 template <typename T>
-static cudaError_t launch_fitting(cudaStream_t stream, const cuda_unmap *u, bool means)
+static cudaError_t launch_fitting(const struct cuda_queue *queue, const cuda_unmap *u, bool means)
 {
     fitting f = {(int)sizeof(T), 0};
 
@@ -189,44 +197,46 @@ static cudaError_t launch_fitting(cudaStream_t stream, const cuda_unmap *u, bool
         fit(&f, u->y);
     switch (fitting_width(f)) {
     case 8:
-        return launch_unmap<T, 16 / sizeof(T)>(stream, u, means);
+        return launch_unmap<T, 16 / sizeof(T)>(queue, u, means);
     case 4:
-        return launch_unmap<T, 4>(stream, u, means);
+        return launch_unmap<T, 4>(queue, u, means);
     default:
-        return launch_unmap<T, 1>(stream, u, means);
+        return launch_unmap<T, 1>(queue, u, means);
     }
 }
 
-cudaError_t seki_cuda_unmap(cudaStream_t stream, enum cuda_type type, const struct cuda_unmap *call)
+cudaError_t seki_cuda_unmap(const struct cuda_queue *queue, enum cuda_type type,
+                            const struct cuda_unmap *call)
 {
-    return type == CUDA_BF16 ? launch_fitting<bf16>(stream, call, false)
-                             : launch_fitting<float>(stream, call, false);
+    return type == CUDA_BF16 ? launch_fitting<bf16>(queue, call, false)
+                             : launch_fitting<float>(queue, call, false);
 }
 
-cudaError_t seki_cuda_gradient_means(cudaStream_t stream, enum cuda_type type,
+cudaError_t seki_cuda_gradient_means(const struct cuda_queue *queue, enum cuda_type type,
                                      const struct cuda_unmap *call)
 {
-    return type == CUDA_BF16 ? launch_fitting<bf16>(stream, call, true)
-                             : launch_fitting<float>(stream, call, true);
+    return type == CUDA_BF16 ? launch_fitting<bf16>(queue, call, true)
+                             : launch_fitting<float>(queue, call, true);
 }
 
-cudaError_t seki_cuda_infer(cudaStream_t stream, const struct cuda_moments *call)
+cudaError_t seki_cuda_infer(const struct cuda_queue *queue, const struct cuda_moments *call)
 {
-    return launch(stream, infer, dim3((unsigned)((call->channels + THREADS - 1) / THREADS)), 0,
+    return launch(queue, infer, dim3((unsigned)((call->channels + THREADS - 1) / THREADS)), 0,
                   *call);
 }
 
 template <typename T, int V>
-static cudaError_t launch_clear(cudaStream_t stream, size_t rows, int channels, const cuda_view &y)
+static cudaError_t launch_clear(const struct cuda_queue *queue, size_t rows, int channels,
+                                const cuda_view &y)
 {
     const clear_call call = {(long long)rows, channels, y, share_out<V>(channels)};
     const size_t blocks = (rows + (size_t)call.s.rows - 1) / (size_t)call.s.rows;
 
-    return launch(stream, clear<T, V>, dim3((unsigned)blocks, (unsigned)call.s.groups), 0, call);
+    return launch(queue, clear<T, V>, dim3((unsigned)blocks, (unsigned)call.s.groups), 0, call);
 }
 
 template <typename T>
-static cudaError_t launch_fitting(cudaStream_t stream, size_t rows, int channels,
+static cudaError_t launch_fitting(const struct cuda_queue *queue, size_t rows, int channels,
                                   const cuda_view &y)
 {
     fitting f = {(int)sizeof(T), 0};
@@ -235,17 +245,17 @@ static cudaError_t launch_fitting(cudaStream_t stream, size_t rows, int channels
     fit(&f, y);
     switch (fitting_width(f)) {
     case 8:
-        return launch_clear<T, 16 / sizeof(T)>(stream, rows, channels, y);
+        return launch_clear<T, 16 / sizeof(T)>(queue, rows, channels, y);
     case 4:
-        return launch_clear<T, 4>(stream, rows, channels, y);
+        return launch_clear<T, 4>(queue, rows, channels, y);
     default:
-        return launch_clear<T, 1>(stream, rows, channels, y);
+        return launch_clear<T, 1>(queue, rows, channels, y);
     }
 }
 
-cudaError_t seki_cuda_clear(cudaStream_t stream, enum cuda_type type, size_t rows, int channels,
-                            struct cuda_view y)
+cudaError_t seki_cuda_clear(const struct cuda_queue *queue, enum cuda_type type, size_t rows,
+                            int channels, struct cuda_view y)
 {
-    return type == CUDA_BF16 ? launch_fitting<bf16>(stream, rows, channels, y)
-                             : launch_fitting<float>(stream, rows, channels, y);
+    return type == CUDA_BF16 ? launch_fitting<bf16>(queue, rows, channels, y)
+                             : launch_fitting<float>(queue, rows, channels, y);
 }

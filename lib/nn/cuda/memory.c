@@ -62,7 +62,8 @@ static int next_section(struct cuda_backend *backend, struct seki_error *error)
 {
     struct cuda_ring *ring = &backend->ring;
 
-    if (seki_cuda_check(backend, cudaEventRecord(ring->passed[ring->current], backend->stream),
+    if (seki_cuda_check(backend,
+                        cudaEventRecord(ring->passed[ring->current], backend->queue.stream),
                         "an event", error) < 0)
         return -1;
     ring->current = (ring->current + 1) % CUDA_SECTIONS;
@@ -103,7 +104,7 @@ void *seki_cuda_memory(struct seki_backend *base, size_t bytes, struct seki_erro
     }
     if (seki_cuda_check(backend, status, "memory", error) < 0)
         return NULL;
-    if (seki_cuda_check(backend, cudaMemsetAsync(memory, 0, bytes, backend->stream), "memory",
+    if (seki_cuda_check(backend, cudaMemsetAsync(memory, 0, bytes, backend->queue.stream), "memory",
                         error) < 0) {
         cudaFree(memory);
         return NULL;
@@ -140,7 +141,7 @@ int seki_cuda_write(struct seki_backend *base, void *memory, const void *host, s
         memcpy(piece, (const char *)host + done, count);
         if (seki_cuda_check(backend,
                             cudaMemcpyAsync((char *)memory + done, piece, count,
-                                            cudaMemcpyHostToDevice, backend->stream),
+                                            cudaMemcpyHostToDevice, backend->queue.stream),
                             "a copy to the device", error) < 0)
             return -1;
         done += count;
@@ -161,7 +162,7 @@ int seki_cuda_read(struct seki_backend *base, void *host, const void *memory, si
             return -1;
         if (seki_cuda_check(backend,
                             cudaMemcpyAsync(piece, (const char *)memory + done, count,
-                                            cudaMemcpyDeviceToHost, backend->stream),
+                                            cudaMemcpyDeviceToHost, backend->queue.stream),
                             "a copy from the device", error) < 0 ||
             seki_cuda_wait(backend, error) < 0)
             return -1;
@@ -177,7 +178,7 @@ int seki_cuda_copy(struct seki_backend *base, void *to, const void *from, size_t
     struct cuda_backend *backend = cuda_backend(base);
 
     return seki_cuda_check(
-        backend, cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToDevice, backend->stream),
+        backend, cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToDevice, backend->queue.stream),
         "a copy on the device", error);
 }
 

@@ -78,7 +78,7 @@ cudaError_t seki_cuda_norm_infer(const struct seki_block *block, const struct cu
     if (work->call->mode != SEKI_MODE_INFER)
         return cudaSuccess;
     add_running(block, work, norm, &m);
-    return seki_cuda_infer(block->backend->stream, &m);
+    return seki_cuda_infer(&block->backend->queue, &m);
 }
 
 struct cuda_gradient_sums seki_cuda_norm_sums(const struct seki_block *block,
@@ -105,5 +105,5 @@ cudaError_t seki_cuda_find_means(const struct seki_block *block, const struct cu
                                     .sums = seki_cuda_norm_sums(block, work, norm)};
 
     gradient->means = norm->means;
-    return seki_cuda_gradient_means(block->backend->stream, block->backend->type, &call);
+    return seki_cuda_gradient_means(&block->backend->queue, block->backend->type, &call);
 }

@@ -12,6 +12,7 @@ struct pictures_shared {
 template <typename T>
 __global__ void __launch_bounds__(THREADS, 1) pictures(const cuda_pictures call)
 {
+    begin_kernel();
     pictures_shared *shared = shared_memory<pictures_shared>();
     const int image = (int)blockIdx.x, plane = call.height * call.width;
 
@@ -39,14 +40,13 @@ __global__ void __launch_bounds__(THREADS, 1) pictures(const cuda_pictures call)
     }
 }
 
-cudaError_t seki_cuda_pictures(cudaStream_t stream, enum cuda_type type,
+cudaError_t seki_cuda_pictures(const struct cuda_queue *queue, enum cuda_type type,
                                const struct cuda_pictures *call)
 {
     const dim3 grid((unsigned)call->images);
 
-    return type == CUDA_BF16
-               ? launch(stream, pictures<bf16>, grid, sizeof(pictures_shared), *call)
-               : launch(stream, pictures<float>, grid, sizeof(pictures_shared), *call);
+    return type == CUDA_BF16 ? launch(queue, pictures<bf16>, grid, sizeof(pictures_shared), *call)
+                             : launch(queue, pictures<float>, grid, sizeof(pictures_shared), *call);
 }
 
 /* ---- Tensors in and out -------------------------------------------------------------------- */
@@ -54,6 +54,7 @@ cudaError_t seki_cuda_pictures(cudaStream_t stream, enum cuda_type type,
 template <typename T, bool OUT>
 __global__ void __launch_bounds__(THREADS, 1) layout(const cuda_layout call)
 {
+    begin_kernel();
     const long long i = (long long)blockIdx.x * THREADS + threadIdx.x;
     const long long plane = i / call.pixels, pixel = i % call.pixels;
     const long long image = plane / call.channels;
@@ -69,15 +70,15 @@ __global__ void __launch_bounds__(THREADS, 1) layout(const cuda_layout call)
         put(call.plain[i], at);
 }
 
-cudaError_t seki_cuda_layout(cudaStream_t stream, enum cuda_type type,
+cudaError_t seki_cuda_layout(const struct cuda_queue *queue, enum cuda_type type,
                              const struct cuda_layout *call)
 {
     const long long count = (long long)call->images * call->pixels * call->channels;
     const dim3 grid((unsigned)((count + THREADS - 1) / THREADS));
 
     if (type == CUDA_BF16 && !call->full)
-        return call->out ? launch(stream, layout<bf16, true>, grid, 0, *call)
-                         : launch(stream, layout<bf16, false>, grid, 0, *call);
-    return call->out ? launch(stream, layout<float, true>, grid, 0, *call)
-                     : launch(stream, layout<float, false>, grid, 0, *call);
+        return call->out ? launch(queue, layout<bf16, true>, grid, 0, *call)
+                         : launch(queue, layout<bf16, false>, grid, 0, *call);
+    return call->out ? launch(queue, layout<float, true>, grid, 0, *call)
+                     : launch(queue, layout<float, false>, grid, 0, *call);
 }

@@ -146,6 +146,7 @@ static __device__ inline void end_moments(const cuda_moments &out, const sharing
 template <typename T, int V, int SIDE>
 __global__ void __launch_bounds__(THREADS, 1) pool(const pool_call call)
 {
+    begin_kernel();
     const cuda_pool &p = call.p;
     pool_shared<V> *shared = shared_memory<pool_shared<V>>();
     const place<V> at(call.s, p.channels);
@@ -219,6 +220,7 @@ static __device__ inline void read_pixel(const cuda_pool &p, bool with_z, int ch
 template <typename T, int V, int SIDE>
 __global__ void __launch_bounds__(THREADS, 4) pool_backward(const pool_call call)
 {
+    begin_kernel();
     enum { AHEAD = SIDE > 0 ? SIDE : 1 }; /* a row, as registers allow */
     const cuda_pool &p = call.p;
     const cuda_window &w = p.window;
@@ -284,6 +286,7 @@ struct measure_call {
 template <typename T, int V>
 __global__ void __launch_bounds__(THREADS, 1) measure(const measure_call call)
 {
+    begin_kernel();
     const cuda_measure &m = call.m;
     pool_shared<V> *shared = shared_memory<pool_shared<V>>();
     const place<V> at(call.s, m.channels);
@@ -316,7 +319,7 @@ int seki_cuda_pool_blocks(const struct cuda_pool *p)
 }
 
 template <typename T, int V, int SIDE>
-static cudaError_t launch_sized(cudaStream_t stream, const cuda_pool *p, bool backward)
+static cudaError_t launch_sized(const struct cuda_queue *queue, const cuda_pool *p, bool backward)
 {
     const cuda_window &w = p->window;
     const pool_call call = {*p, share_out<V>(p->channels), rows_of(p, backward),
@@ -326,21 +329,21 @@ static cudaError_t launch_sized(cudaStream_t stream, const cuda_pool *p, bool ba
                    groups = (unsigned)call.s.groups;
 
     if (backward)
-        return launch(stream, pool_backward<T, V, SIDE>, dim3(all, groups), 0, call);
-    return launch(stream, pool<T, V, SIDE>, dim3((unsigned)seki_cuda_pool_blocks(p), groups),
+        return launch(queue, pool_backward<T, V, SIDE>, dim3(all, groups), 0, call);
+    return launch(queue, pool<T, V, SIDE>, dim3((unsigned)seki_cuda_pool_blocks(p), groups),
                   sizeof(pool_shared<V>), call);
 }
 
 template <typename T, int V>
-static cudaError_t launch_pool(cudaStream_t stream, const cuda_pool *p, bool backward)
+static cudaError_t launch_pool(const struct cuda_queue *queue, const cuda_pool *p, bool backward)
 {
     return p->window.kernel_height == COMMON_SIDE && p->window.kernel_width == COMMON_SIDE
-               ? launch_sized<T, V, COMMON_SIDE>(stream, p, backward)
-               : launch_sized<T, V, 0>(stream, p, backward);
+               ? launch_sized<T, V, COMMON_SIDE>(queue, p, backward)
+               : launch_sized<T, V, 0>(queue, p, backward);
 }
 
 template <typename T>
-static cudaError_t launch_fitting(cudaStream_t stream, const cuda_pool *p, bool backward)
+static cudaError_t launch_fitting(const struct cuda_queue *queue, const cuda_pool *p, bool backward)
 {
     fitting f = {(int)sizeof(T), 0};
 
@@ -353,21 +356,22 @@ static cudaError_t launch_fitting(cudaStream_t stream, const cuda_pool *p, bool 
     } else {
         fit(&f, p->z);
     }
-    return fitting_width(f) >= 4 ? launch_pool<T, 4>(stream, p, backward)
-                                 : launch_pool<T, 1>(stream, p, backward);
+    return fitting_width(f) >= 4 ? launch_pool<T, 4>(queue, p, backward)
+                                 : launch_pool<T, 1>(queue, p, backward);
 }
 
-cudaError_t seki_cuda_pool(cudaStream_t stream, enum cuda_type type, const struct cuda_pool *call)
+cudaError_t seki_cuda_pool(const struct cuda_queue *queue, enum cuda_type type,
+                           const struct cuda_pool *call)
 {
-    return type == CUDA_BF16 ? launch_fitting<bf16>(stream, call, false)
-                             : launch_fitting<float>(stream, call, false);
+    return type == CUDA_BF16 ? launch_fitting<bf16>(queue, call, false)
+                             : launch_fitting<float>(queue, call, false);
 }
 
-cudaError_t seki_cuda_pool_backward(cudaStream_t stream, enum cuda_type type,
+cudaError_t seki_cuda_pool_backward(const struct cuda_queue *queue, enum cuda_type type,
                                     const struct cuda_pool *call)
 {
-    return type == CUDA_BF16 ? launch_fitting<bf16>(stream, call, true)
-                             : launch_fitting<float>(stream, call, true);
+    return type == CUDA_BF16 ? launch_fitting<bf16>(queue, call, true)
+                             : launch_fitting<float>(queue, call, true);
 }
 
 int seki_cuda_measure_blocks(const struct cuda_measure *m)
@@ -376,29 +380,28 @@ int seki_cuda_measure_blocks(const struct cuda_measure *m)
 }
 
 template <typename T, int V>
-static cudaError_t launch_measure(cudaStream_t stream, const cuda_measure *m)
+static cudaError_t launch_measure(const struct cuda_queue *queue, const cuda_measure *m)
 {
     const measure_call call = {*m, share_out<V>(m->channels)};
 
-    return launch(stream, measure<T, V>,
+    return launch(queue, measure<T, V>,
                   dim3((unsigned)seki_cuda_measure_blocks(m), (unsigned)call.s.groups),
                   sizeof(pool_shared<V>), call);
 }
 
 template <typename T>
-static cudaError_t launch_measure_fitting(cudaStream_t stream, const cuda_measure *m)
+static cudaError_t launch_measure_fitting(const struct cuda_queue *queue, const cuda_measure *m)
 {
     fitting f = {(int)sizeof(T), 0};
 
     fit(&f, m->channels);
     fit(&f, m->x);
-    return fitting_width(f) >= 4 ? launch_measure<T, 4>(stream, m)
-                                 : launch_measure<T, 1>(stream, m);
+    return fitting_width(f) >= 4 ? launch_measure<T, 4>(queue, m) : launch_measure<T, 1>(queue, m);
 }
 
-cudaError_t seki_cuda_measure(cudaStream_t stream, enum cuda_type type,
+cudaError_t seki_cuda_measure(const struct cuda_queue *queue, enum cuda_type type,
                               const struct cuda_measure *call)
 {
-    return type == CUDA_BF16 ? launch_measure_fitting<bf16>(stream, call)
-                             : launch_measure_fitting<float>(stream, call);
+    return type == CUDA_BF16 ? launch_measure_fitting<bf16>(queue, call)
+                             : launch_measure_fitting<float>(queue, call);
 }

@@ -51,7 +51,7 @@ static int copy_images(struct cuda_backend *backend, const struct seki_window *w
     call.view.data = (char *)call.view.data + (size_t)first * (size_t)call.pixels *
                                                   (size_t)call.view.stride *
                                                   bytes_of(backend, &window->shape);
-    return seki_cuda_check(backend, seki_cuda_layout(backend->stream, backend->type, &call),
+    return seki_cuda_check(backend, seki_cuda_layout(&backend->queue, backend->type, &call),
                            "a copy of a tensor", error);
 }
 
@@ -120,6 +120,6 @@ int seki_cuda_backend_pictures(struct seki_backend *base, const struct seki_pict
                                            .crops = crops,
                                            .x = seki_cuda_view(backend, &call->x)};
 
-    return seki_cuda_check(backend, seki_cuda_pictures(backend->stream, backend->type, &pictures),
+    return seki_cuda_check(backend, seki_cuda_pictures(&backend->queue, backend->type, &pictures),
                            "the batch's pictures", error);
 }
