@@ -74,9 +74,9 @@ static __device__ inline const cuda_gradient &operand(const cuda_dense &d,
 template <typename T, int NT, bool BACKWARD, int KIND> struct ahead_of_use {
     enum {
         MOST = (BACKWARD ? 4 : 8) / (int)sizeof(T),
-        STEPS = KIND == SINGLES             ? 1
-                : KIND == FOURS && MOST > 2 ? 2
-                                            : MOST,
+        STEPS = KIND == SINGLES || (KIND == FOURS && BACKWARD) ? 1
+                : KIND == FOURS && MOST > 2                    ? 2
+                                                               : MOST,
     };
 };
 

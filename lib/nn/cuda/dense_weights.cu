@@ -182,7 +182,7 @@ static __device__ inline void write_part(const cuda_dense &d, int out, int in, i
 }
 
 template <typename T, int TYPE, int SIDE, int KIND>
-__global__ void __launch_bounds__(THREADS, TYPE == CUDA_FP32 ? 2 : 3)
+__global__ void __launch_bounds__(THREADS, TYPE == CUDA_BF16 ? 3 : 2)
     dense_weights(const weights_call call)
 {
     begin_kernel();

@@ -245,7 +245,9 @@ static __device__ inline void strip_gradient(const cuda_depthwise &d, const stri
                                              const place<V> &at, const float (*weight)[CUDA_GROUP],
                                              float (&acc)[STRIP][V])
 {
-    enum { ROWS = reach<W>::COLUMNS > 8 ? 1 : 2 }; /* of dy at a time, as registers allow */
+    enum {
+        ROWS = reach<W>::COLUMNS * W::SIDE < 40 ? 2 : 1
+    }; /* of dy at a time, as registers allow */
     raw<V, T> ahead[ROWS][reach<W>::COLUMNS];
 
 #pragma unroll
