@@ -169,7 +169,7 @@ static void test_a_lax_network_with_an_auxiliary_head_does_too(void **state)
     (void)state;
     course.config = small_config(SEKI_DARTS, 4, 3, 32);
     course.config.auxiliary = true;
-    course.steps = 8;
+    course.steps = 4;
     compare_courses(&course);
 }
 

@@ -275,6 +275,8 @@ template <typename T, bool BACKWARD> static bool has_fours(const cuda_dense *d)
 template <typename T, int TYPE, bool BACKWARD>
 static cudaError_t launch_typed(const struct cuda_queue *queue, const cuda_dense *d)
 {
+    /* Exact products and a window's gradient leave no registers for more. */
+    enum { WIDE = TYPE == CUDA_FP32 && BACKWARD ? 2 : most_tiles<T>::COUNT };
     const int tiles = tiles_of(BACKWARD ? d->inputs : d->outputs,
                                blocks_for(rows_of(d, BACKWARD), BLOCK_ROWS), most_tiles<T>::COUNT);
     const dense_call call = dense_call_of(d, BACKWARD);
@@ -284,7 +286,7 @@ static cudaError_t launch_typed(const struct cuda_queue *queue, const cuda_dense
     if (is_pointwise(d->window) && (size_t)d->weight % 16 == 0)
         return launch_pointwise<T, TYPE, BACKWARD>(queue, call, tiles);
     return tiles == 2 ? launch_columns<T, TYPE, 2, BACKWARD, FOURS>(queue, call)
-                      : launch_columns<T, TYPE, most_tiles<T>::COUNT, BACKWARD, FOURS>(queue, call);
+                      : launch_columns<T, TYPE, WIDE, BACKWARD, FOURS>(queue, call);
 }
 
 template <bool BACKWARD>

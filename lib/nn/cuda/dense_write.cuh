@@ -6,6 +6,7 @@
 #define SEKI_CUDA_DENSE_WRITE_CUH
 
 #include "nn/cuda/dense_read.cuh"
+#include "nn/cuda/sums.cuh"
 
 /* ---- Results ------------------------------------------------------------------------------- */
 

@@ -1,11 +1,11 @@
 /*
  * depthwise_any.cuh - depthwise convolutions of any kernel, a pixel at a time and a tap at a time;
- * and what they share with those of depthwise.cu: the call, and where sums of a block go.
+ * and what they share with those of depthwise.cuh: the call, and where sums of a block go.
  */
 #ifndef SEKI_CUDA_DEPTHWISE_ANY_CUH
 #define SEKI_CUDA_DEPTHWISE_ANY_CUH
 
-#include "nn/cuda/device.cuh"
+#include "nn/cuda/sums.cuh"
 
 struct depthwise_call {
     cuda_depthwise d;

@@ -2,7 +2,7 @@
  * head.cu - the classifier: the mean over an image's pixels, then a linear layer with bias, both in
  * floats whatever the type of what is read.
  */
-#include "nn/cuda/device.cuh"
+#include "nn/cuda/sums.cuh"
 
 struct head_shared {
     float rows[THREADS];

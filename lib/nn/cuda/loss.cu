@@ -2,7 +2,7 @@
  * loss.cu - cross entropy of a softmax, and the optimiser's step: what is done to logits and to
  * plain arrays.
  */
-#include "nn/cuda/device.cuh"
+#include "nn/cuda/sums.cuh"
 
 /* ---- Loss ---------------------------------------------------------------------------------- */
 

@@ -2,7 +2,7 @@
  * map.cu - what is done to each value by itself: a block's result from what its last operation
  * left, the gradient on its way back, and the sums of that gradient which BN needs first.
  */
-#include "nn/cuda/device.cuh"
+#include "nn/cuda/sums.cuh"
 
 struct map_call {
     cuda_map m;

@@ -3,7 +3,7 @@
  * thread has V channels of a pixel. A maximum keeps which tap won, a byte a value, so that backward
  * need not look for it.
  */
-#include "nn/cuda/device.cuh"
+#include "nn/cuda/sums.cuh"
 
 struct pool_call {
     cuda_pool p;

@@ -1,0 +1,184 @@
+/*
+ * sums.cuh - sums over a block's rows, and over the blocks of a grid by the one that ends last:
+ * BN's moments and what they become, and the means of gradients. Always in the same order.
+ */
+#ifndef SEKI_CUDA_SUMS_CUH
+#define SEKI_CUDA_SUMS_CUH
+
+#include "nn/cuda/device.cuh"
+
+/* ---- Sums over a block's rows -------------------------------------------------------------- */
+
+static __device__ inline void merge(float *sum, const float &more)
+{
+    *sum += more;
+}
+
+static __device__ inline void merge(cuda_gradient_means *sum, const cuda_gradient_means &more)
+{
+    sum->gradient += more.gradient;
+    sum->product += more.product;
+}
+
+/* Chan, Golub, LeVeque 1979: moments of two sets from those of each. */
+static __device__ inline void merge(cuda_moment *sum, const cuda_moment &more)
+{
+    const float count = sum->count + more.count;
+
+    if (more.count == 0.0f)
+        return;
+    const float distance = more.mean - sum->mean, share = quotient(more.count, count);
+
+    sum->squares += more.squares + distance * distance * sum->count * share;
+    sum->mean += distance * share;
+    sum->count = count;
+}
+
+/* The threads of row 0 get the sum over the rows, in an order that is always the same. Every thread
+ * of the block calls it; `shared` holds THREADS * V and may be used again at once. */
+template <int V, typename Item>
+static __device__ inline void merge_rows(Item (&value)[V], Item *shared, const sharing &s, int row)
+{
+    Item *own = &shared[threadIdx.x];
+    int step = 1;
+
+    while (step < s.rows)
+        step *= 2;
+    __syncthreads();
+#pragma unroll
+    for (int i = 0; i < V; i++)
+        own[i * THREADS] = value[i];
+    for (step /= 2; step > 0; step /= 2) {
+        __syncthreads();
+        if (row < step && row + step < s.rows)
+#pragma unroll
+            for (int i = 0; i < V; i++)
+                merge(&own[i * THREADS], own[i * THREADS + step * s.vectors]);
+    }
+    __syncthreads();
+#pragma unroll
+    for (int i = 0; i < V; i++)
+        if (row == 0)
+            value[i] = own[i * THREADS];
+    __syncthreads();
+}
+
+/* ---- Sums over the blocks of a grid -------------------------------------------------------- */
+
+/* Whether this block is the last of `blocks` to get here; then it sees what the others have
+ * written, and the counter is ready for the next grid. Every thread calls it. */
+static __device__ inline bool last_block(unsigned *counter, unsigned blocks, unsigned *shared)
+{
+    __syncthreads();
+    if (threadIdx.x == 0) {
+        __threadfence();
+        *shared = atomicAdd(counter, 1u);
+        __threadfence();
+        if (*shared == blocks - 1)
+            *counter = 0;
+    }
+    __syncthreads();
+    return *shared == blocks - 1;
+}
+
+/* Sum of `item(i)` over i of 0..blocks-1 for each of the group's channels, all threads at work;
+ * the threads 0..count-1 get their channel's. shared: THREADS doubles. */
+template <typename F>
+static __device__ inline double sum_blocks(int count, int blocks, double *shared, F item)
+{
+    const int parts = THREADS / count, c = (int)threadIdx.x % count;
+    const int part = (int)threadIdx.x / count;
+    double sum = 0.0;
+
+    if (part < parts) {
+#pragma unroll 16
+        for (int i = part; i < blocks; i += parts)
+            sum += item(i, c);
+    }
+    __syncthreads();
+    shared[threadIdx.x] = sum;
+    __syncthreads();
+    sum = 0.0;
+    for (int i = 0; i < parts && part == 0; i++)
+        sum += shared[i * count + c];
+    __syncthreads();
+    return sum;
+}
+
+static __device__ inline void move(float *running, double momentum, double batch)
+{
+    *running = (float)((1.0 - momentum) * *running + momentum * batch);
+}
+
+static __device__ inline void put_coefficients(const cuda_moments &m, int channel, double mean,
+                                               double variance)
+{
+    const double inverse = 1.0 / sqrt(variance + (double)m.epsilon);
+    const float scale = m.scale != nullptr ? m.scale[channel] : 1.0f;
+
+    m.coefficients[channel] = {(float)mean, (float)inverse, (float)(inverse * scale),
+                               m.shift != nullptr ? m.shift[channel] : 0.0f};
+}
+
+/* Moments of the group's channels from all blocks': the mean first, so that no large numbers are
+ * taken from each other. Of the last block all threads call it. */
+static __device__ inline void finish_moments(const cuda_moments &m, int first, int count,
+                                             int blocks, double *shared)
+{
+    const cuda_moment *partial = m.partial + first;
+    const int channels = m.channels;
+    const double n = (double)m.count;
+    const double sum = sum_blocks(count, blocks, shared, [=](int i, int c) {
+        const cuda_moment &p = partial[(size_t)i * channels + c];
+
+        return (double)p.count * p.mean;
+    });
+
+    __syncthreads();
+    if ((int)threadIdx.x < count)
+        shared[threadIdx.x] = sum / n;
+    __syncthreads();
+    const double mean = shared[(int)threadIdx.x % count];
+    const double squares = sum_blocks(count, blocks, shared, [=](int i, int c) {
+        const cuda_moment &p = partial[(size_t)i * channels + c];
+        const double distance = p.mean - mean;
+
+        return p.squares + p.count * distance * distance;
+    });
+
+    if ((int)threadIdx.x >= count)
+        return;
+    const int channel = first + (int)threadIdx.x;
+    const double variance = squares / n;
+
+    put_coefficients(m, channel, mean, variance);
+    if (m.running_mean == nullptr)
+        return;
+    move(&m.running_mean[channel], m.momentum, mean);
+    move(&m.running_variance[channel], m.momentum, n > 1.0 ? variance * n / (n - 1.0) : variance);
+}
+
+static __device__ inline void finish_gradient_sums(const cuda_gradient_sums &s, int first,
+                                                   int count, int blocks, double *shared)
+{
+    const cuda_gradient_means *partial = s.partial + first;
+    const int channels = s.channels;
+    const double gradient = sum_blocks(count, blocks, shared, [=](int i, int c) {
+        return (double)partial[(size_t)i * channels + c].gradient;
+    });
+    const double product = sum_blocks(count, blocks, shared, [=](int i, int c) {
+        return (double)partial[(size_t)i * channels + c].product;
+    });
+
+    if ((int)threadIdx.x >= count)
+        return;
+    const int channel = first + (int)threadIdx.x;
+
+    s.means[channel] = {(float)(gradient / (double)s.count), (float)(product / (double)s.count)};
+    if (s.dscale != nullptr)
+        s.dscale[channel] += (float)product;
+    if (s.dshift != nullptr)
+        s.dshift[channel] += (float)gradient;
+}
+
+#endif
