@@ -1,12 +1,12 @@
 /*
  * cudnn_plans.c - the plans that cuDNN has for the convolutions that the GPU backend leaves to it,
- * found by the backend's own code (lib/nn/cuda/cudnn.c) for cards that need not be there. A JSON
+ * found by the backend's own code (lib/nn/cuda/plans.c) for cards that need not be there. A JSON
  * line each; status 1 where one has none.
  */
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "nn/cuda/cudnn_internal.h"
+#include "nn/cuda/plans.h"
 
 /* Properties of cards as far as plans depend on them: compute capability, multiprocessors, shared
  * memory a block may ask for, level 2 cache, clocks (kHz), memory. */

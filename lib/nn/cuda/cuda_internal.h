@@ -15,7 +15,7 @@
 
 #include <cuda_runtime_api.h>
 
-#include "nn/cuda/cudnn_internal.h"
+#include "nn/cuda/plans.h"
 #include "nn/cuda/kernels.h"
 #include "nn/nn_internal.h"
 

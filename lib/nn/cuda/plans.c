@@ -1,5 +1,5 @@
 /*
- * cudnn.c - convolutions by cuDNN's graph API: an execution plan for a convolution of a shape in a
+ * plans.c - convolutions by cuDNN's graph API: an execution plan for a convolution of a shape in a
  * direction is looked for once and kept.
  *
  * A plan is made for the properties of a device, not for a handle: so it can be had, and looked at,
@@ -7,7 +7,7 @@
  * first, the same on every machine of one card and one version of cuDNN, and never one whose sums
  * are in no fixed order.
  */
-#include "nn/cuda/cudnn_internal.h"
+#include "nn/cuda/plans.h"
 
 #include <stdlib.h>
 #include <string.h>

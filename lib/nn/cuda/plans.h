@@ -1,8 +1,8 @@
 /*
- * cudnn_internal.h - cuDNN's convolutions, of bf16: plans, and their running.
+ * plans.h - cuDNN's convolutions, of bf16: plans, and their running.
  */
-#ifndef SEKI_CUDNN_INTERNAL_H
-#define SEKI_CUDNN_INTERNAL_H
+#ifndef SEKI_CUDA_PLANS_H
+#define SEKI_CUDA_PLANS_H
 
 #include <cudnn.h>
 #include <stdbool.h>
