@@ -82,9 +82,17 @@ train() {
     STAND_IN_DEVICES=0 expect_status 3 train a.st 1
     expect_in "$stderr" "no CUDA-capable device is detected"
     STAND_IN_CAPABILITY=7 expect_status 3 train a.st 1
-    expect_in "$stderr" "compute capability 7" "8.0"
+    expect_in "$stderr" "compute capability 7.0" "8.0"
     STAND_IN_DEVICES=0 expect_status 0 train a.st 1 -B auto
     expect_in "$(tensors a.st)" "precision = fp32"
+}
+
+@test "a cuDNN that cannot be used is told, and cuda-own does without it" {
+    for broken in old broken; do
+        STAND_IN_CUDNN=$broken expect_status 3 train a.st 1 -C 16
+        expect_in "$stderr" "seki-supernet: cuDNN" "--backend cuda-own"
+    done
+    STAND_IN_CUDNN=old expect_status 0 train a.st 1 -C 16 -B cuda-own
 }
 
 @test "memory that does not suffice is told with its size, status 3, also by auto" {

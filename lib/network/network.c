@@ -246,6 +246,7 @@ static int prepare_blocks(struct seki_network *network, int images, enum seki_mo
 int seki_network_prepare(struct seki_network *network, int images, enum seki_mode mode,
                          struct seki_error *error)
 {
+    network->prepared_images = 0;
     if (reserve_batch(network, images, error) < 0)
         return -1;
     if (!network->supernet)
@@ -265,9 +266,12 @@ int seki_network_prepare(struct seki_network *network, int images, enum seki_mod
             arena = network->program.arena_bytes;
     }
     network->selected = false;
-    if (seki_reserve(network, &network->arena, &network->arena_bytes, arena, error) < 0)
+    if (seki_reserve(network, &network->arena, &network->arena_bytes, arena, error) < 0 ||
+        seki_reserve(network, &network->scratch, &network->scratch_bytes, scratch, error) < 0)
         return -1;
-    return seki_reserve(network, &network->scratch, &network->scratch_bytes, scratch, error);
+    network->prepared_images = images;
+    network->prepared_mode = mode;
+    return 0;
 }
 
 size_t seki_network_activation_bytes(const struct seki_network *network)

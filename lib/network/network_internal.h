@@ -167,6 +167,8 @@ struct seki_network {
     struct seki_tally *tallies; /* backend memory, TALLIES */
     float *keep, *keep_host;    /* rows x max_images: backend memory, host */
     int max_images, keep_rows;
+    int prepared_images; /* supernet: of the last prepare, and in which mode; 0: none */
+    enum seki_mode prepared_mode;
     int pending, tally; /* the first so many are to be collected; the last one's place */
     int lane;           /* at work */
     int next_recording;

@@ -99,6 +99,11 @@ static int score_in_lanes(struct seki_network *network, const struct seki_batch 
     struct seki_backend *backend = network->backend;
     int lanes = count < SEKI_MAX_LANES ? count : SEKI_MAX_LANES;
     double began = seki_clock();
+    /* Fewer pictures may want more scratch: a library has other ways for them. No lane's memory may
+     * have to grow once it is at work. */
+    if ((network->prepared_images != batch->images || network->prepared_mode != SEKI_MODE_SCORE) &&
+        seki_network_prepare(network, batch->images, SEKI_MODE_SCORE, error) < 0)
+        return -1;
     for (int lane = 0; lane < lanes; lane++)
         if (reserve_lane(network, lane, error) < 0)
             return -1;

@@ -169,7 +169,7 @@ static void test_a_lax_network_with_an_auxiliary_head_does_too(void **state)
     (void)state;
     course.config = small_config(SEKI_DARTS, 4, 3, 32);
     course.config.auxiliary = true;
-    course.steps = 4;
+    course.steps = 2;
     compare_courses(&course);
 }
 
@@ -185,7 +185,7 @@ static void test_collected_steps_are_those_waited_for(void **state)
         struct seki_backend *gpu = open_gpu(SEKI_BF16);
         struct course waited = courses[i], collected = courses[i];
 
-        waited.steps = collected.steps = 12;
+        waited.steps = collected.steps = 6;
         collected.collect = true;
         train(&waited, gpu);
         train(&collected, gpu);
@@ -269,6 +269,39 @@ static void test_scores_together_are_those_apart(void **state)
     }
 }
 
+/* Of a batch smaller than what was prepared, whose convolutions may want more scratch than the
+ * larger one's; wide enough for cuDNN. */
+static void test_a_smaller_batch_is_scored_in_lanes(void **state)
+{
+    enum { COUNT = 4 };
+    struct seki_network_config config = small_config(SEKI_NAS201, 16, 1, 8);
+    struct seki_backend *gpu = open_gpu(SEKI_BF16);
+    struct seki_network *network = network_new(gpu, &config, NULL);
+    struct seki_genotype genotypes[COUNT];
+    struct seki_random random;
+    struct seki_error error;
+
+    (void)state;
+    seki_random_seed(&random, 3, 2);
+    for (int i = 0; i < COUNT; i++)
+        seki_genotype_sample(SEKI_NAS201, &random, &genotypes[i]);
+    assert_int_equal(seki_network_prepare(network, BATCH, SEKI_MODE_SCORE, &error), 0);
+    struct host_batch batch = batch_new(&config, REST, 17);
+    struct seki_batch_result together[COUNT], apart;
+
+    assert_int_equal(seki_network_score(network, &batch.batch, genotypes, COUNT, together, &error),
+                     0);
+    for (int i = 0; i < COUNT; i++) {
+        assert_int_equal(seki_network_select(network, &genotypes[i], &error), 0);
+        assert_int_equal(
+            seki_network_evaluate(network, &batch.batch, SEKI_MODE_SCORE, NULL, &apart, &error), 0);
+        assert_true(together[i].loss == apart.loss);
+    }
+    batch_free(&batch);
+    seki_network_close(network);
+    seki_backend_close(gpu);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -278,6 +311,7 @@ int main(void)
         cmocka_unit_test(test_collected_steps_are_those_waited_for),
         cmocka_unit_test(test_other_precisions_learn),
         cmocka_unit_test(test_scores_together_are_those_apart),
+        cmocka_unit_test(test_a_smaller_batch_is_scored_in_lanes),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -15,7 +15,7 @@
      &(o)->backend,                                                                                \
      "NAME",                                                                                       \
      "what computes, or list: what there is",                                                      \
-     "auto|cuda|cpu|ref|list",                                                                     \
+     "auto|cuda|cuda-own|cpu|cpu-v4|cpu-v3|cpu-base|ref|list",                                     \
      0,                                                                                            \
      0,                                                                                            \
      NULL},                                                                                        \

@@ -21,6 +21,25 @@ static const struct cuda_block_ops *const ops_of_kind[] = {
 /* Which tap of a maximum won is a byte. */
 enum { MOST_TAPS = 255 };
 
+/* The weights' gradient has a row of blocks for 32 inputs and 32 outputs under a tap. */
+enum { MOST_TILES = 65535 };
+
+static int check_channels(const struct seki_block_spec *spec, const struct seki_block_info *info,
+                          struct seki_error *error)
+{
+    const bool convolves = spec->kind == SEKI_BLOCK_CONV || spec->kind == SEKI_BLOCK_SEPARABLE ||
+                           spec->kind == SEKI_BLOCK_REDUCE;
+    const int in = spec->in.parts * spec->in.channels, out = info->out.channels;
+    const long long taps =
+        spec->kind == SEKI_BLOCK_CONV ? (long long)spec->kernel_height * spec->kernel_width : 1;
+
+    if (!convolves || (in + 31) / 32 * (long long)((out + 31) / 32) * taps <= MOST_TILES)
+        return 0;
+    return seki_fail(error, SEKI_BAD_USE, "backend",
+                     "cuda: a convolution of %d to %d channels is too large; take fewer channels",
+                     in, out);
+}
+
 static int check_able(const struct seki_block_spec *spec, struct seki_error *error)
 {
     if (spec->kind == SEKI_BLOCK_MAX_POOL && spec->kernel_height * spec->kernel_width > MOST_TAPS)
@@ -38,7 +57,8 @@ struct seki_block *seki_cuda_block_open(struct seki_backend *backend,
     struct seki_block_info info;
     struct seki_block *block;
 
-    if (seki_block_describe(spec, &info, error) < 0 || check_able(spec, error) < 0)
+    if (seki_block_describe(spec, &info, error) < 0 || check_able(spec, error) < 0 ||
+        check_channels(spec, &info, error) < 0)
         return NULL;
     block = seki_allocate(1, sizeof *block, error);
     if (block == NULL)

@@ -30,7 +30,7 @@ int seki_cuda_wait(struct cuda_backend *backend, struct seki_error *error)
 /* The kernels are for compute capability 8.0 and up: bf16 and asynchronous copies began there. */
 static int check_device(int *major, struct seki_error *error)
 {
-    int count = 0;
+    int count = 0, minor = 0;
     cudaError_t status = cudaGetDeviceCount(&count);
 
     *major = 0;
@@ -40,10 +40,12 @@ static int check_device(int *major, struct seki_error *error)
     if (count == 0)
         return seki_fail(error, SEKI_NO_RESOURCE, "backend", "cuda: this machine has no GPU");
     status = cudaDeviceGetAttribute(major, cudaDevAttrComputeCapabilityMajor, 0);
+    if (status == cudaSuccess)
+        status = cudaDeviceGetAttribute(&minor, cudaDevAttrComputeCapabilityMinor, 0);
     if (status != cudaSuccess || *major < 8)
         return seki_fail(error, SEKI_NO_RESOURCE, "backend",
-                         "cuda: the GPU is of compute capability %d, at least 8.0 is needed",
-                         *major);
+                         "cuda: the GPU is of compute capability %d.%d, at least 8.0 is needed",
+                         *major, minor);
     return 0;
 }
 
@@ -88,7 +90,8 @@ static struct seki_backend *open_with(const struct seki_backend_ops *ops, bool w
     backend->base.precision = precision;
     backend->type = types[precision];
     backend->with_cudnn = with_cudnn;
-    backend->queue.overlapping = major >= 9;
+    /* Where the kernels are compiled for the card: those in PTX are of 8.0, and do not wait. */
+    backend->queue.overlapping = major == 9 || major == 10;
     if (open_memory(backend, error) < 0) {
         cuda_close(&backend->base);
         return NULL;

@@ -32,6 +32,52 @@ static struct cuda_convolution convolution_of(const struct seki_block *block, in
                                      .direction = direction};
 }
 
+static size_t piece(size_t rows, int channels)
+{
+    return (rows * (size_t)channels * sizeof(uint16_t) + 255) / 256 * 256;
+}
+
+/* On memory of its own: what a library does once, as loading its kernels, may not come in the
+ * middle of a recording. */
+static int run_once(struct cuda_backend *backend, const struct cuda_plan *plan,
+                    struct seki_error *error)
+{
+    const struct cuda_convolution *c = &plan->convolution;
+    const struct cuda_window *w = &c->window;
+    const size_t images = (size_t)w->images,
+                 x = piece(images * (size_t)w->height * (size_t)w->width, c->inputs),
+                 k = piece((size_t)c->outputs * (size_t)w->kernel_height * (size_t)w->kernel_width,
+                           c->inputs),
+                 z = piece(images * (size_t)w->out_height * (size_t)w->out_width, c->outputs);
+    char *memory = seki_cuda_memory(&backend->base, x + k + z + plan->workspace, error);
+
+    if (memory == NULL)
+        return -1;
+    const cudnnStatus_t status = seki_cudnn_run(backend->cudnn, backend->queue.stream, plan, memory,
+                                                memory + x, memory + x + k, memory + x + k + z);
+
+    seki_cuda_release(&backend->base, memory);
+    if (status != CUDNN_STATUS_SUCCESS)
+        return seki_fail(
+            error, SEKI_NO_RESOURCE, "device",
+            "cuDNN failed at a convolution: %s; --backend cuda-own computes without it",
+            cudnnGetErrorString(status));
+    return seki_cuda_check(backend, cudaSuccess, "a convolution of cuDNN's", error);
+}
+
+/* A plan for the convolution, tried, where there is none yet. */
+static int prepare_plan(struct cuda_backend *backend, const struct cuda_convolution *convolution,
+                        struct seki_error *error)
+{
+    if (seki_cudnn_plan(backend->cudnn, convolution) != NULL)
+        return 0;
+    if (seki_cudnn_make_plan(backend->cudnn, convolution, error) < 0)
+        return -1;
+    const struct cuda_plan *plan = seki_cudnn_plan(backend->cudnn, convolution);
+
+    return plan->plan != NULL ? run_once(backend, plan, error) : 0;
+}
+
 int seki_cudnn_dense_prepare(const struct seki_block *block, int images, enum seki_mode mode,
                              struct seki_error *error)
 {
@@ -48,7 +94,7 @@ int seki_cudnn_dense_prepare(const struct seki_block *block, int images, enum se
         const struct cuda_convolution convolution =
             convolution_of(block, images, (enum cuda_direction)direction);
 
-        if (seki_cudnn_make_plan(backend->cudnn, &convolution, error) < 0)
+        if (prepare_plan(backend, &convolution, error) < 0)
             return -1;
     }
     return 0;

@@ -99,10 +99,13 @@ int seki_cuda_record(struct seki_backend *base, struct seki_error *error)
 {
     struct cuda_backend *backend = cuda_backend(base);
 
+    if (seki_cuda_check(
+            backend,
+            cudaStreamBeginCapture(backend->queue.stream, cudaStreamCaptureModeThreadLocal),
+            "recording", error) < 0)
+        return -1;
     backend->recording = true;
-    return seki_cuda_check(
-        backend, cudaStreamBeginCapture(backend->queue.stream, cudaStreamCaptureModeThreadLocal),
-        "recording", error);
+    return 0;
 }
 
 /* Made ready now, so that no replay allocates. */

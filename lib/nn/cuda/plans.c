@@ -220,7 +220,7 @@ static cudnnStatus_t check_engine(struct cuda_descriptors *all, cudnnBackendDesc
     return CUDNN_STATUS_SUCCESS;
 }
 
-/* A plan of that config; found->plan stays NULL where the engine cannot after all. */
+/* A plan of that config; found->plan stays NULL where there is none after all. */
 static cudnnStatus_t try_config(const struct cuda_cudnn *cudnn, cudnnBackendDescriptor_t config,
                                 struct cuda_plan *found)
 {
@@ -242,9 +242,7 @@ static cudnnStatus_t try_config(const struct cuda_cudnn *cudnn, cudnnBackendDesc
         found->workspace = (size_t)workspace;
         return status;
     }
-    cudnnBackendDestroyDescriptor(plan);
-    return CUDNN_STATUS_CATEGORY(status) == CUDNN_STATUS_NOT_SUPPORTED ? CUDNN_STATUS_SUCCESS
-                                                                       : status;
+    return cudnnBackendDestroyDescriptor(plan);
 }
 
 static cudnnStatus_t find_plan(const struct cuda_cudnn *cudnn, struct cuda_plan *found)
