@@ -225,9 +225,9 @@ cudaError_t seki_cuda_find_means(const struct seki_block *block, const struct cu
  * our own kernel does. */
 struct cuda_cudnn_dense {
     const struct cuda_plan *forward, *data;
-    struct cuda_view x;  /* f(x) forward; the gradient of f(x) on the way back */
-    struct cuda_view dz; /* the gradient of z */
-    struct cuda_view weights;
+    struct cuda_view x;       /* f(x) forward; the gradient of f(x) on the way back */
+    struct cuda_view dz;      /* the gradient of z */
+    struct cuda_view weights; /* kept */
     void *workspace;
 };
 int seki_cudnn_dense_prepare(const struct seki_block *block, int images, enum seki_mode mode,

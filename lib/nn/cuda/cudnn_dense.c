@@ -125,7 +125,7 @@ struct cuda_cudnn_dense seki_cudnn_dense_take(const struct seki_block *block,
         return dense;
     dense.x = seki_cuda_take_rows(&work->scratch, block->backend, in, block->in_channels);
     dense.weights =
-        seki_cuda_take_rows(&work->scratch, block->backend,
+        seki_cuda_take_rows(cuda_kept(work), block->backend,
                             (size_t)block->spec.out_channels * (size_t)block->spec.kernel_height *
                                 (size_t)block->spec.kernel_width,
                             block->in_channels);
@@ -216,7 +216,8 @@ cudaError_t seki_cudnn_dense_data(const struct seki_block *block, const struct c
     const bool direct = !call->source.relu && !call->add_dx && call->dx.stride == call->inputs;
 
     CUDA_TRY(seki_cuda_unmap(&backend->queue, backend->type, &before));
-    CUDA_TRY(lay_out_weights(block, dense, call));
+    if (dense->forward == NULL) /* else they lie there since forward */
+        CUDA_TRY(lay_out_weights(block, dense, call));
     CUDA_TRY(run(block, dense, dense->data, direct ? call->dx : dense->x, dense->dz));
     if (!direct)
         CUDA_TRY(seki_cuda_unmap(&backend->queue, backend->type, &after));
