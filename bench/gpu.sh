@@ -214,7 +214,7 @@ fi
 cat "$out/search.jsonl" >&2
 
 # The likeliest to matter first: what there is no time for is left out.
-measure 80 supernet-train
+measure 130 supernet-train
 kernels supernet-train
 measure 100 final-train
 kernels final-train

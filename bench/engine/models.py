@@ -50,7 +50,7 @@ def operation(name, channels, stride, affine, pool_norm):
 
 
 def drop_path(x, probability):
-    keep = torch.empty(x.size(0), 1, 1, 1, dtype=x.dtype).bernoulli_(1 - probability)
+    keep = torch.empty(x.size(0), 1, 1, 1, dtype=x.dtype, device=x.device).bernoulli_(1 - probability)
     return x * keep.div_(1 - probability)
 
 

@@ -202,14 +202,24 @@ static int rows_of(const cuda_dense *call, bool backward)
 
 int seki_cuda_dense_blocks(const struct cuda_dense *call)
 {
-    return blocks_for(rows_of(call, false), BLOCK_ROWS);
+    return blocks_for(rows_of(call, false), BLOCK_ROWS,
+                      is_pointwise(call->window) ? CUDA_BLOCKS : CUDA_MAX_BLOCKS);
+}
+
+/* A gradient leaves no moments to be summed, so there may be a block for all of its pixels. */
+static int blocks_of(const cuda_dense *call, bool backward)
+{
+    enum { MANY = 4096 };
+
+    return backward ? blocks_for(rows_of(call, true), BLOCK_ROWS, MANY)
+                    : seki_cuda_dense_blocks(call);
 }
 
 template <typename T, int TYPE, int NT, bool BACKWARD, int KIND>
 static cudaError_t launch_columns(const struct cuda_queue *queue, const dense_call &call)
 {
     const int written = BACKWARD ? call.d.inputs : call.d.outputs;
-    const unsigned blocks = (unsigned)blocks_for(rows_of(&call.d, BACKWARD), BLOCK_ROWS),
+    const unsigned blocks = (unsigned)blocks_of(&call.d, BACKWARD),
                    groups = (unsigned)((written + NT * COLUMNS - 1) / (NT * COLUMNS));
 
     return launch(queue, dense<T, TYPE, NT, BACKWARD, KIND>, dim3(blocks, groups),
@@ -277,8 +287,8 @@ static cudaError_t launch_typed(const struct cuda_queue *queue, const cuda_dense
 {
     /* Exact products and a window's gradient leave no registers for more. */
     enum { WIDE = TYPE == CUDA_FP32 && BACKWARD ? 2 : most_tiles<T>::COUNT };
-    const int tiles = tiles_of(BACKWARD ? d->inputs : d->outputs,
-                               blocks_for(rows_of(d, BACKWARD), BLOCK_ROWS), most_tiles<T>::COUNT);
+    const int tiles =
+        tiles_of(BACKWARD ? d->inputs : d->outputs, blocks_of(d, BACKWARD), most_tiles<T>::COUNT);
     const dense_call call = dense_call_of(d, BACKWARD);
 
     if (!has_fours<T, BACKWARD>(d)) /* such are few: of three colours, or of a small test */

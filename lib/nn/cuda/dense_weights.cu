@@ -234,16 +234,18 @@ static int rows_of(const cuda_dense *call)
     return call->window.images * call->window.out_height * call->window.out_width;
 }
 
-/* As many shares as give CUDA_MAX_BLOCKS blocks in all, of no fewer pixels than the warps take at a
- * time. */
+/* As many shares as give FEW blocks in all, of no fewer pixels than the warps take at a time; up to
+ * MANY, of no fewer than four times as many: what a block leaves is written and read once more. */
 int seki_cuda_dense_splits(const struct cuda_dense *call)
 {
+    enum { FEW = 256, MANY = 1024, PIXELS = WARPS * SUMMED };
     const int tiles = sides(call, call->outputs) * sides(call, call->inputs) *
                       call->window.kernel_height * call->window.kernel_width;
-    const int most = tiles < CUDA_MAX_BLOCKS ? CUDA_MAX_BLOCKS / tiles : 1;
-    const int blocks = blocks_for(rows_of(call), WARPS * SUMMED);
+    const int rows = rows_of(call);
+    const int few = blocks_for(rows, PIXELS, tiles < FEW ? FEW / tiles : 1),
+              many = blocks_for(rows, 4 * PIXELS, tiles < MANY ? MANY / tiles : 1);
 
-    return blocks < most ? blocks : most;
+    return few < many ? many : few;
 }
 
 template <typename T, int TYPE, int SIDE, int KIND>

@@ -451,12 +451,12 @@ static inline cudaError_t launch(const struct cuda_queue *queue, void (*kernel)(
     return cudaLaunchKernelEx(&config, kernel, call);
 }
 
-/* Blocks of `each` that cover `count`, CUDA_MAX_BLOCKS at most. */
-static inline int blocks_for(long long count, long long each)
+/* Blocks of `each` that cover `count`, `most` at most. */
+static inline int blocks_for(long long count, long long each, int most = CUDA_BLOCKS)
 {
     const long long blocks = (count + each - 1) / each;
 
-    return (int)(blocks < 1 ? 1 : blocks > CUDA_MAX_BLOCKS ? CUDA_MAX_BLOCKS : blocks);
+    return (int)(blocks < 1 ? 1 : blocks > most ? most : blocks);
 }
 
 #endif

@@ -27,9 +27,11 @@ enum cuda_type {
 
 /* Blocks of a grid whose results are summed up, at most: the same on every card, so that the sums
  * are, too. */
-#define CUDA_MAX_BLOCKS 256
+#define CUDA_MAX_BLOCKS 512
+/* Where a block has little to do beside them. */
+#define CUDA_BLOCKS 256
 /* A grid that goes over all pixels in strides counts so far past the last one, at most. */
-#define CUDA_BEYOND (1 << 16)
+#define CUDA_BEYOND (1 << 20)
 /* Channels that a block works on at a time, at most. */
 #define CUDA_GROUP 64
 /* Counters of blocks that have ended, one for each group of channels of a grid. */

@@ -101,7 +101,9 @@ __global__ void __launch_bounds__(THREADS, 1) gradient_norm(const cuda_sgd call)
         call.partial[blockIdx.x] = shared->sums[0];
     if (!last_block(call.counter, gridDim.x, &shared->ended))
         return;
-    sum = sum_blocks(1, (int)gridDim.x, shared->sums, [=](int i, int) { return call.partial[i]; });
+    sum = sum_blocks(1, (int)gridDim.x, shared->sums, [=](int i, int) {
+              return two_sums{call.partial[i], 0.0};
+          }).first;
     if (threadIdx.x == 0)
         *call.norm = sqrt(sum);
 }

@@ -81,28 +81,46 @@ static __device__ inline bool last_block(unsigned *counter, unsigned blocks, uns
     return *shared == blocks - 1;
 }
 
-/* Sum of `item(i)` over i of 0..blocks-1 for each of the group's channels, all threads at work;
- * the threads 0..count-1 get their channel's. shared: THREADS doubles. */
-template <typename F>
-static __device__ inline double sum_blocks(int count, int blocks, double *shared, F item)
-{
-    const int parts = THREADS / count, c = (int)threadIdx.x % count;
-    const int part = (int)threadIdx.x / count;
-    double sum = 0.0;
+struct two_sums {
+    double first, second;
+};
 
-    if (part < parts) {
-#pragma unroll 16
-        for (int i = part; i < blocks; i += parts)
-            sum += item(i, c);
-    }
+/* From each thread's share to the whole, of threads 0..count-1. shared: THREADS doubles. */
+static __device__ inline double sum_threads(double sum, int count, double *shared)
+{
+    const int parts = THREADS / count;
+
     __syncthreads();
     shared[threadIdx.x] = sum;
     __syncthreads();
     sum = 0.0;
-    for (int i = 0; i < parts && part == 0; i++)
-        sum += shared[i * count + c];
-    __syncthreads();
+    for (int i = 0; i < parts && (int)threadIdx.x < count; i++)
+        sum += shared[i * count + (int)threadIdx.x];
     return sum;
+}
+
+/* Sums of `item(i)` over i of 0..blocks-1 for each of the group's channels, all threads at work;
+ * the threads 0..count-1 get their channel's. Once over what the blocks left: it is the time of
+ * these loads that a whole kernel waits for. shared: THREADS doubles. */
+template <typename F>
+static __device__ inline two_sums sum_blocks(int count, int blocks, double *shared, F item)
+{
+    const int parts = THREADS / count, c = (int)threadIdx.x % count;
+    const int part = (int)threadIdx.x / count;
+    two_sums sums = {0.0, 0.0};
+
+    if (part < parts) {
+#pragma unroll 16
+        for (int i = part; i < blocks; i += parts) {
+            const two_sums more = item(i, c);
+
+            sums.first += more.first;
+            sums.second += more.second;
+        }
+    }
+    sums.first = sum_threads(sums.first, count, shared);
+    sums.second = sum_threads(sums.second, count, shared);
+    return sums;
 }
 
 static __device__ inline void move(float *running, double momentum, double batch)
@@ -120,36 +138,28 @@ static __device__ inline void put_coefficients(const cuda_moments &m, int channe
                                m.shift != nullptr ? m.shift[channel] : 0.0f};
 }
 
-/* Moments of the group's channels from all blocks': the mean first, so that no large numbers are
- * taken from each other. Of the last block all threads call it. */
+/* Moments of the group's channels from all blocks', by distances from the first block's mean, so
+ * that no large numbers are taken from each other. Of the last block all threads call it. */
 static __device__ inline void finish_moments(const cuda_moments &m, int first, int count,
                                              int blocks, double *shared)
 {
     const cuda_moment *partial = m.partial + first;
     const int channels = m.channels;
     const double n = (double)m.count;
-    const double sum = sum_blocks(count, blocks, shared, [=](int i, int c) {
+    const double near = partial[(int)threadIdx.x % count].mean;
+    const two_sums sums = sum_blocks(count, blocks, shared, [=](int i, int c) {
         const cuda_moment &p = partial[(size_t)i * channels + c];
+        const double distance = p.mean - near;
 
-        return (double)p.count * p.mean;
+        return two_sums{p.count * distance, p.squares + p.count * distance * distance};
     });
-
-    __syncthreads();
-    if ((int)threadIdx.x < count)
-        shared[threadIdx.x] = sum / n;
-    __syncthreads();
-    const double mean = shared[(int)threadIdx.x % count];
-    const double squares = sum_blocks(count, blocks, shared, [=](int i, int c) {
-        const cuda_moment &p = partial[(size_t)i * channels + c];
-        const double distance = p.mean - mean;
-
-        return p.squares + p.count * distance * distance;
-    });
+    const double shift = sums.first / n, mean = near + shift;
+    const double squares = sums.second - n * shift * shift;
 
     if ((int)threadIdx.x >= count)
         return;
     const int channel = first + (int)threadIdx.x;
-    const double variance = squares / n;
+    const double variance = squares > 0.0 ? squares / n : squares * 0.0;
 
     put_coefficients(m, channel, mean, variance);
     if (m.running_mean == nullptr)
@@ -163,12 +173,12 @@ static __device__ inline void finish_gradient_sums(const cuda_gradient_sums &s, 
 {
     const cuda_gradient_means *partial = s.partial + first;
     const int channels = s.channels;
-    const double gradient = sum_blocks(count, blocks, shared, [=](int i, int c) {
-        return (double)partial[(size_t)i * channels + c].gradient;
+    const two_sums sums = sum_blocks(count, blocks, shared, [=](int i, int c) {
+        const cuda_gradient_means &p = partial[(size_t)i * channels + c];
+
+        return two_sums{(double)p.gradient, (double)p.product};
     });
-    const double product = sum_blocks(count, blocks, shared, [=](int i, int c) {
-        return (double)partial[(size_t)i * channels + c].product;
-    });
+    const double gradient = sums.first, product = sums.second;
 
     if ((int)threadIdx.x >= count)
         return;
