@@ -72,8 +72,11 @@ __global__ void __launch_bounds__(THREADS, 1) gradient_means(const unmap_call ca
     const channels_of_gradient<V> g(u.gradient, at.channel, u.channels);
     cuda_gradient_means sums[V] = {};
 
-    for (int p = (int)blockIdx.x * call.s.rows + at.row;
-         p < u.images * u.gradient.pixels && at.works; p += (int)gridDim.x * call.s.rows) {
+    const int end = at.works ? u.images * u.gradient.pixels : 0;
+
+#pragma unroll 4
+    for (int p = (int)blockIdx.x * call.s.rows + at.row; p < end;
+         p += (int)gridDim.x * call.s.rows) {
         float dy[V], z[V];
 
         load_gradient<V, T>(u.gradient, true, p, at.channel, dy, z);

@@ -39,21 +39,31 @@ static __device__ inline void merge(cuda_moment *sum, const cuda_moment &more)
 template <int V, typename Item>
 static __device__ inline void merge_rows(Item (&value)[V], Item *shared, const sharing &s, int row)
 {
+    enum { APART = 4 }; /* sums that do not wait for each other */
     Item *own = &shared[threadIdx.x];
-    int step = 1;
 
-    while (step < s.rows)
-        step *= 2;
     __syncthreads();
 #pragma unroll
     for (int i = 0; i < V; i++)
         own[i * THREADS] = value[i];
-    for (step /= 2; step > 0; step /= 2) {
-        __syncthreads();
-        if (row < step && row + step < s.rows)
+    __syncthreads();
+    for (int o = (int)threadIdx.x; o < V * s.vectors; o += THREADS) {
+        const int i = o / s.vectors, first = i % s.rows; /* neighbours begin in other banks */
+        Item *column = &shared[i * THREADS + o % s.vectors];
+        Item sums[APART] = {};
+
+        for (int r = 0; r < s.rows; r += APART)
 #pragma unroll
-            for (int i = 0; i < V; i++)
-                merge(&own[i * THREADS], own[i * THREADS + step * s.vectors]);
+            for (int k = 0; k < APART; k++)
+                if (r + k < s.rows) {
+                    const int at = first + r + k;
+
+                    merge(&sums[k], column[(at < s.rows ? at : at - s.rows) * s.vectors]);
+                }
+        merge(&sums[0], sums[1]);
+        merge(&sums[2], sums[3]);
+        merge(&sums[0], sums[2]);
+        *column = sums[0]; /* nobody else's */
     }
     __syncthreads();
 #pragma unroll
