@@ -169,6 +169,7 @@ static __device__ inline void finish_moments(const cuda_moments &m, int first, i
     if ((int)threadIdx.x >= count)
         return;
     const int channel = first + (int)threadIdx.x;
+    /* What rounding left below nothing is nothing; NaN stays NaN. */
     const double variance = squares > 0.0 ? squares / n : squares * 0.0;
 
     put_coefficients(m, channel, mean, variance);
