@@ -14,7 +14,8 @@ struct network_work {
     const struct bench_options *options;
     struct seki_network *network;
     struct seki_genotype *genotypes;
-    float *pictures, *momenta;
+    float *pictures;
+    float *momenta, *rate; /* the backend's memory */
     int32_t *labels;
     enum seki_mode mode;
     uint64_t steps;
@@ -23,33 +24,16 @@ struct network_work {
 static void network_close(void *state)
 {
     struct network_work *work = state;
-    if (work->network && work->momenta) {
+    if (work->network) {
         struct seki_backend *backend = seki_network_backend(work->network);
         backend->ops->release(backend, work->momenta);
+        backend->ops->release(backend, work->rate);
     }
     seki_network_close(work->network);
     free(work->genotypes);
     free(work->pictures);
     free(work->labels);
     free(work);
-}
-
-static int take_step(struct network_work *work, struct seki_error *error)
-{
-    const struct bench_options *o = work->options;
-    struct seki_backend *backend = seki_network_backend(work->network);
-    size_t all;
-    struct seki_sgd_call call = {.weights = seki_network_parameters(work->network, &all),
-                                 .gradients = seki_network_gradient_array(work->network),
-                                 .momenta = work->momenta,
-                                 .rate = (float)o->rate,
-                                 .momentum = 0.9f,
-                                 .decay = (float)o->decay,
-                                 .nesterov = o->nesterov,
-                                 .clip = o->clip,
-                                 .tally = seki_network_tally(work->network)};
-    call.ranges = seki_network_active(work->network, &call.count);
-    return backend->ops->sgd(backend, &call, error);
 }
 
 static int network_wait(void *state, struct seki_error *error)
@@ -79,10 +63,14 @@ static int network_run(void *state, int item, struct seki_error *error)
     struct seki_drop_path drop_path = {o->drop_path, 0, work->steps++};
     if (seki_network_pending(work->network) == SEKI_MAX_PENDING && network_wait(work, error) < 0)
         return -1;
-    if (seki_network_gradients(work->network, &batch, o->auxiliary,
-                               o->drop_path > 0 ? &drop_path : NULL, NULL, error) < 0)
-        return -1;
-    return take_step(work, error);
+    const struct seki_sgd sgd = {.momenta = work->momenta,
+                                 .rate = work->rate,
+                                 .momentum = 0.9f,
+                                 .decay = (float)o->decay,
+                                 .nesterov = o->nesterov,
+                                 .clip = o->clip};
+    return seki_network_step(work->network, &batch, o->auxiliary,
+                             o->drop_path > 0 ? &drop_path : NULL, &sgd, NULL, error);
 }
 
 static int read_genotypes(struct work *all, struct network_work *work,
@@ -126,8 +114,14 @@ static int open_network(struct network_work *work, struct seki_backend *backend,
         return 0;
     size_t count;
     seki_network_parameters(work->network, &count);
+    const float rate = (float)o->rate;
     work->momenta = backend->ops->memory(backend, count * sizeof *work->momenta, error);
-    return work->momenta ? 0 : -1;
+    if (!work->momenta)
+        return -1;
+    work->rate = backend->ops->memory(backend, sizeof *work->rate, error);
+    if (!work->rate)
+        return -1;
+    return backend->ops->write(backend, work->rate, &rate, sizeof rate, error);
 }
 
 int bench_network_open(struct work *all, struct seki_backend *backend,

@@ -154,8 +154,8 @@ int seki_compute_loss(struct seki_network *network, int tensor, float weight, bo
     return network->backend->ops->loss(network->backend, &loss, error);
 }
 
-int seki_compute_gradients(struct seki_network *network, const struct pass_kind *kind, int tally,
-                           struct seki_error *error)
+static int compute_gradients(struct seki_network *network, const struct pass_kind *kind, int tally,
+                             struct seki_error *error)
 {
     const struct program *program = &network->program;
     struct seki_backend *backend = network->backend;
@@ -172,17 +172,34 @@ int seki_compute_gradients(struct seki_network *network, const struct pass_kind 
                : compute_backward(network, kind->dropping, error);
 }
 
+static int compute_sgd(struct seki_network *network, const struct seki_sgd *sgd, int tally,
+                       struct seki_error *error)
+{
+    const struct seki_sgd_call call = {.sgd = *sgd,
+                                       .ranges = network->active,
+                                       .count = network->active_count,
+                                       .weights = network->parameters,
+                                       .gradients = network->gradients,
+                                       .tally = network->tallies + tally};
+    return network->backend->ops->sgd(network->backend, &call, error);
+}
+
+int seki_compute_pass(struct seki_network *network, const struct pass_kind *kind, int tally,
+                      struct seki_error *error)
+{
+    if (kind->pass == PASS_FORWARD)
+        return seki_compute_forward(network, 0, network->program.step_count, kind->dropping, error);
+    if (compute_gradients(network, kind, tally, error) < 0)
+        return -1;
+    return kind->pass == PASS_STEP ? compute_sgd(network, &kind->sgd, tally, error) : 0;
+}
+
 /* Tallies first..first+count-1, once they are there. */
 static int read_tallies(struct seki_network *network, int first, int count,
                         struct seki_tally *tallies, struct seki_error *error)
 {
     return network->backend->ops->read(network->backend, tallies, network->tallies + first,
                                        (size_t)count * sizeof *tallies, error);
-}
-
-struct seki_tally *seki_network_tally(struct seki_network *network)
-{
-    return network->tallies + network->tally;
 }
 
 int seki_network_pending(const struct seki_network *network)
@@ -205,27 +222,47 @@ int seki_compute_results(struct seki_network *network, int first, int count,
     if (read_tallies(network, first, count, tallies, error) < 0)
         return -1;
     for (int i = 0; i < count; i++)
-        results[i] = (struct seki_batch_result){.loss = tallies[i].loss,
-                                                .correct = (long)tallies[i].correct};
+        results[i] = (struct seki_batch_result){
+            .loss = tallies[i].loss, .correct = (long)tallies[i].correct, .norm = tallies[i].norm};
     return 0;
+}
+
+/* Of what `kind` says all but whether paths are dropped. */
+static int train(struct seki_network *network, const struct seki_batch *batch,
+                 struct pass_kind *kind, const struct seki_drop_path *drop_path,
+                 struct seki_batch_result *result, struct seki_error *error)
+{
+    kind->dropping = drop_path && drop_path->probability > 0;
+    if (seki_compute_batch(network, batch, SEKI_MODE_TRAIN, error) < 0)
+        return -1;
+    if (kind->dropping && put_masks(network, drop_path, error) < 0)
+        return -1;
+    if (!result && network->pending == SEKI_MAX_PENDING)
+        SEKI_BUG("more steps are due than can be collected");
+    network->tally = result ? TALLY_NOW : network->pending++;
+    if (seki_run_pass(network, kind, error) < 0)
+        return -1;
+    return result ? seki_compute_results(network, network->tally, 1, result, error) : 0;
 }
 
 int seki_network_gradients(struct seki_network *network, const struct seki_batch *batch,
                            double auxiliary_weight, const struct seki_drop_path *drop_path,
                            struct seki_batch_result *result, struct seki_error *error)
 {
-    bool dropping = drop_path && drop_path->probability > 0;
-    if (seki_compute_batch(network, batch, SEKI_MODE_TRAIN, error) < 0)
-        return -1;
-    if (dropping && put_masks(network, drop_path, error) < 0)
-        return -1;
-    if (!result && network->pending == SEKI_MAX_PENDING)
-        SEKI_BUG("more steps are due than can be collected");
-    network->tally = result ? TALLY_NOW : network->pending++;
-    const struct pass_kind kind = {PASS_GRADIENTS, dropping, (float)auxiliary_weight};
-    if (seki_run_pass(network, &kind, error) < 0)
-        return -1;
-    return result ? seki_compute_results(network, network->tally, 1, result, error) : 0;
+    struct pass_kind kind = {.pass = PASS_GRADIENTS, .auxiliary_weight = (float)auxiliary_weight};
+    if (!result)
+        SEKI_BUG("gradients without a result");
+    return train(network, batch, &kind, drop_path, result, error);
+}
+
+int seki_network_step(struct seki_network *network, const struct seki_batch *batch,
+                      double auxiliary_weight, const struct seki_drop_path *drop_path,
+                      const struct seki_sgd *sgd, struct seki_batch_result *result,
+                      struct seki_error *error)
+{
+    struct pass_kind kind = {
+        .pass = PASS_STEP, .auxiliary_weight = (float)auxiliary_weight, .sgd = *sgd};
+    return train(network, batch, &kind, drop_path, result, error);
 }
 
 int seki_network_evaluate(struct seki_network *network, const struct seki_batch *batch,

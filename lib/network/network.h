@@ -15,7 +15,7 @@
  * supernet seki_network_initialise(network, seed, &error); seki_network_prepare(network, 64,
  * SEKI_MODE_TRAIN, &error);          // nothing is allocated after this
  *     seki_network_select(network, &genotype, &error);                     // supernet only
- *     seki_network_gradients(network, &batch, &drop_path, &result, &error);
+ *     seki_network_step(network, &batch, 0, &drop_path, &sgd, &result, &error);
  */
 #ifndef SEKI_NETWORK_H
 #define SEKI_NETWORK_H
@@ -82,6 +82,7 @@ struct seki_drop_path {
 struct seki_batch_result {
     double loss;    /* sum of the images' cross entropy; the auxiliary head's not included */
     long correct;   /* top-1 */
+    double norm;    /* seki_network_step: of the gradient, before clipping */
     double seconds; /* seki_network_score: what this genotype took, its share of what all have in
                      * common included */
 };
@@ -89,16 +90,18 @@ struct seki_batch_result {
 /*
  * Forward, loss (plus auxiliary_weight times the auxiliary head's), backward. Leaves the mean
  * loss's gradient in the gradients of the selected modules. drop_path NULL: none. A label outside
- * 0 .. classes-1 is refused (SEKI_BAD_INPUT, "label"). result NULL: it is not waited for, and
- * seki_network_collect tells it.
+ * 0 .. classes-1 is refused (SEKI_BAD_INPUT, "label").
  */
 int seki_network_gradients(struct seki_network *network, const struct seki_batch *batch,
                            double auxiliary_weight, const struct seki_drop_path *drop_path,
                            struct seki_batch_result *result, struct seki_error *error);
-/* What the optimiser tells of the last gradients goes here, in the backend's memory. */
-struct seki_tally *seki_network_tally(struct seki_network *network);
-/* So many calls of seki_network_gradients without a result are due to be collected, at most
- * SEKI_MAX_PENDING. */
+/* The same, and a step of SGD on those modules: all of a training step. result NULL: it is not
+ * waited for, and seki_network_collect tells it. */
+int seki_network_step(struct seki_network *network, const struct seki_batch *batch,
+                      double auxiliary_weight, const struct seki_drop_path *drop_path,
+                      const struct seki_sgd *sgd, struct seki_batch_result *result,
+                      struct seki_error *error);
+/* So many steps without a result are due to be collected, at most SEKI_MAX_PENDING. */
 #define SEKI_MAX_PENDING 64
 int seki_network_pending(const struct seki_network *network);
 /* Waits for them, and tells in their order what they came to: tallies[seki_network_pending]. */
@@ -125,7 +128,7 @@ size_t seki_network_activation_bytes(const struct seki_network *network);
 float *seki_network_parameters(struct seki_network *network, size_t *count);
 float *seki_network_gradient_array(struct seki_network *network);
 float *seki_network_statistics(struct seki_network *network, size_t *count);
-/* What the last seki_network_gradients wrote, in ascending order. */
+/* What the last gradients or step wrote, in ascending order. */
 const struct seki_range *seki_network_active(const struct seki_network *network, int *count);
 
 /* A named tensor, by PyTorch's name and shape: "cells.3._ops.1.op.1.weight". */

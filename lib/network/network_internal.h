@@ -119,13 +119,14 @@ enum {
 
 /* ---- Recordings: what a final network's passes have told the backend ----------------------- */
 
-/* Forward, or all that a step's gradients take: clearing, forward, losses, backward. */
-enum pass { PASS_FORWARD, PASS_GRADIENTS };
+/* Forward; or clearing, forward, losses, backward; or these and SGD. */
+enum pass { PASS_FORWARD, PASS_GRADIENTS, PASS_STEP };
 /* What a pass's calls depend on, besides the network and its program. */
 struct pass_kind {
     enum pass pass;
     bool dropping;
     float auxiliary_weight;
+    struct seki_sgd sgd; /* PASS_STEP */
 };
 enum { MOST_RECORDINGS = 8 }; /* sizes of a batch x modes x kinds */
 struct recording {
@@ -228,17 +229,17 @@ int seki_compute_batch(struct seki_network *network, const struct seki_batch *ba
 /* Steps first..end-1. */
 int seki_compute_forward(struct seki_network *network, int first, int end, bool dropping,
                          struct seki_error *error);
-/* Clears the gradients, then forward, the losses, backward. `tally`: where the loss is left. */
-int seki_compute_gradients(struct seki_network *network, const struct pass_kind *kind, int tally,
-                           struct seki_error *error);
+/* What `kind` says. `tally`: where loss and norm are left. */
+int seki_compute_pass(struct seki_network *network, const struct pass_kind *kind, int tally,
+                      struct seki_error *error);
 int seki_compute_loss(struct seki_network *network, int tensor, float weight, bool gradient,
                       int tally, struct seki_error *error);
 /* Tallies first..first+count-1, once they are there. */
 int seki_compute_results(struct seki_network *network, int first, int count,
                          struct seki_batch_result *results, struct seki_error *error);
 
-/* recording.c: a pass, told once where the backend can keep it. The loss of PASS_GRADIENTS is left
- * at network->tally. */
+/* recording.c: a pass, told once where the backend can keep it. What it came to is left at
+ * network->tally. */
 int seki_run_pass(struct seki_network *network, const struct pass_kind *kind,
                   struct seki_error *error);
 /* To be called before memory moves that a pass uses. */

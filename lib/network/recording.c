@@ -2,15 +2,6 @@
  * backend that can keeps them, and is told once. */
 #include "network/network_internal.h"
 
-static int tell(struct seki_network *network, const struct pass_kind *kind, int tally,
-                struct seki_error *error)
-{
-    return kind->pass == PASS_FORWARD
-               ? seki_compute_forward(network, 0, network->program.step_count, kind->dropping,
-                                      error)
-               : seki_compute_gradients(network, kind, tally, error);
-}
-
 void seki_forget_recordings(struct seki_network *network)
 {
     for (int i = 0; i < MOST_RECORDINGS; i++) {
@@ -21,13 +12,23 @@ void seki_forget_recordings(struct seki_network *network)
     }
 }
 
+static bool same_sgd(const struct seki_sgd *a, const struct seki_sgd *b)
+{
+    return a->momenta == b->momenta && a->rate == b->rate && a->momentum == b->momentum &&
+           a->decay == b->decay && a->nesterov == b->nesterov && a->clip == b->clip;
+}
+
+static bool same_kind(const struct pass_kind *a, const struct pass_kind *b)
+{
+    return a->pass == b->pass && a->dropping == b->dropping &&
+           a->auxiliary_weight == b->auxiliary_weight && same_sgd(&a->sgd, &b->sgd);
+}
+
 static struct recording *find(struct seki_network *network, const struct recording *key)
 {
     for (int i = 0; i < MOST_RECORDINGS; i++) {
         struct recording *recording = &network->recordings[i];
-        if (recording->calls && recording->kind.pass == key->kind.pass &&
-            recording->kind.dropping == key->kind.dropping &&
-            recording->kind.auxiliary_weight == key->kind.auxiliary_weight &&
+        if (recording->calls && same_kind(&recording->kind, &key->kind) &&
             recording->images == key->images && recording->mode == key->mode)
             return recording;
     }
@@ -45,7 +46,7 @@ static struct recording *make(struct seki_network *network, const struct recordi
     *recording = *key;
     if (backend->ops->record(backend, error) < 0)
         return NULL;
-    int told = tell(network, &key->kind, TALLY_NOW, error);
+    int told = seki_compute_pass(network, &key->kind, TALLY_NOW, error);
     recording->calls = backend->ops->recorded(backend, told < 0 ? NULL : error);
     if (told < 0 && recording->calls) {
         backend->ops->forget(recording->calls);
@@ -58,7 +59,7 @@ static struct recording *make(struct seki_network *network, const struct recordi
 }
 
 /* What the calls leave is always at one place. */
-static int place_loss(struct seki_network *network, struct seki_error *error)
+static int place_tally(struct seki_network *network, struct seki_error *error)
 {
     return network->backend->ops->copy(network->backend, network->tallies + network->tally,
                                        network->tallies + TALLY_NOW, sizeof *network->tallies,
@@ -70,7 +71,7 @@ int seki_run_pass(struct seki_network *network, const struct pass_kind *kind,
 {
     const struct seki_backend_ops *ops = network->backend->ops;
     if (network->supernet || !ops->record)
-        return tell(network, kind, network->tally, error);
+        return seki_compute_pass(network, kind, network->tally, error);
     const struct recording key = {
         .kind = *kind, .images = network->program.images, .mode = network->program.mode};
     struct recording *recording = find(network, &key);
@@ -78,6 +79,5 @@ int seki_run_pass(struct seki_network *network, const struct pass_kind *kind,
         recording = make(network, &key, error);
     if (!recording || ops->replay(network->backend, recording->calls, error) < 0)
         return -1;
-    return kind->pass == PASS_GRADIENTS && network->tally != TALLY_NOW ? place_loss(network, error)
-                                                                       : 0;
+    return kind->pass == PASS_STEP && network->tally != TALLY_NOW ? place_tally(network, error) : 0;
 }

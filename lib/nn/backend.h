@@ -210,18 +210,25 @@ struct seki_range {
     size_t offset, count;
 };
 
-/* A step of SGD as PyTorch has it, on the ranges alone: with the gradient shortened to the length
- * `clip` where it is longer (torch.nn.utils.clip_grad_norm_), g = gradient + decay * w;
- * m = momentum * m + g; w -= rate * m, or with nesterov w -= rate * (g + momentum * m). Momenta
- * that start at zero give PyTorch's first step. */
+/* SGD as PyTorch has it: with the gradient shortened to the length `clip` where it is longer
+ * (torch.nn.utils.clip_grad_norm_), g = gradient + decay * w; m = momentum * m + g; w -= rate * m,
+ * or with nesterov w -= rate * (g + momentum * m). Momenta that start at zero give PyTorch's first
+ * step. */
+struct seki_sgd {
+    float *momenta;    /* as the weights */
+    const float *rate; /* in the backend's memory: it changes while a recorded step stays */
+    float momentum, decay;
+    bool nesterov;
+    double clip; /* 0: not clipped */
+};
+
+/* A step of it, on the ranges alone. */
 struct seki_sgd_call {
+    struct seki_sgd sgd;
     const struct seki_range *ranges; /* the host's; ascending, apart */
     int count;
-    float *weights, *momenta;
+    float *weights;
     const float *gradients;
-    float rate, momentum, decay;
-    bool nesterov;
-    double clip;              /* 0: not clipped */
     struct seki_tally *tally; /* norm is set; its sum of squares is in double precision, in an order
                                * that depends on the thread count alone */
 };
@@ -316,7 +323,7 @@ struct seki_backend_ops {
     int (*join)(struct seki_backend *backend, struct seki_error *error);
 
     /* Work that comes again with the same arguments; all five NULL: not here. From `record` to
-     * `recorded` calls are kept and not done; clear, forward, loss and backward may be called.
+     * `recorded` calls are kept and not done; clear, forward, loss, backward and sgd may be called.
      * `replay` does them. NULL from `recorded`: a call could not be kept. `copy` moves bytes inside
      * the backend's memory: what a replay leaves at its one place. */
     int (*record)(struct seki_backend *backend, struct seki_error *error);

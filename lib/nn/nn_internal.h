@@ -45,7 +45,7 @@ const struct seki_parameter *seki_block_parameter(const struct seki_block_info *
 int seki_largest(const float *values, int count);
 
 /* SGD on one run of numbers; g = scale * gradient + decay * w. */
-struct seki_sgd {
+struct seki_sgd_factors {
     float rate, momentum, decay, scale;
     bool nesterov;
 };
@@ -53,7 +53,7 @@ struct seki_sgd {
 struct seki_sgd_parts {
     double (*square_sum)(struct seki_backend *backend, const float *values, size_t count);
     void (*sgd)(struct seki_backend *backend, float *weights, const float *gradients,
-                float *momenta, size_t count, const struct seki_sgd *sgd);
+                float *momenta, size_t count, const struct seki_sgd_factors *sgd);
 };
 void seki_sgd_on_host(struct seki_backend *backend, const struct seki_sgd_call *call,
                       const struct seki_sgd_parts *parts);

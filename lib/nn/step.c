@@ -15,7 +15,8 @@ void seki_clear_on_host(float *array, const struct seki_range *ranges, int count
 void seki_sgd_on_host(struct seki_backend *backend, const struct seki_sgd_call *call,
                       const struct seki_sgd_parts *parts)
 {
-    struct seki_sgd sgd = {call->rate, call->momentum, call->decay, 1.0f, call->nesterov};
+    const struct seki_sgd *how = &call->sgd;
+    struct seki_sgd_factors sgd = {*how->rate, how->momentum, how->decay, 1.0f, how->nesterov};
     double sum = 0.0;
 
     for (int i = 0; i < call->count; i++)
@@ -24,13 +25,13 @@ void seki_sgd_on_host(struct seki_backend *backend, const struct seki_sgd_call *
     const double norm = sqrt(sum);
 
     /* The 1e-6 is clip_grad_norm_'s. */
-    if (call->clip > 0.0 && norm + 1e-6 > call->clip)
-        sgd.scale = (float)(call->clip / (norm + 1e-6));
+    if (how->clip > 0.0 && norm + 1e-6 > how->clip)
+        sgd.scale = (float)(how->clip / (norm + 1e-6));
     for (int i = 0; i < call->count; i++) {
         const size_t offset = call->ranges[i].offset;
 
-        parts->sgd(backend, call->weights + offset, call->gradients + offset,
-                   call->momenta + offset, call->ranges[i].count, &sgd);
+        parts->sgd(backend, call->weights + offset, call->gradients + offset, how->momenta + offset,
+                   call->ranges[i].count, &sgd);
     }
     call->tally->norm = norm;
 }

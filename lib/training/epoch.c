@@ -86,11 +86,9 @@ static int train_step(struct seki_trainer *trainer, struct seki_error *error)
         return -1;
     struct seki_drop_path drop_path = {recipe->drop_path * (double)epoch / recipe->epochs,
                                        settings->seed, seki_stream("drop path", number)};
-    if (seki_network_gradients(trainer->network, &batch, recipe->auxiliary,
-                               settings->supernet ? NULL : &drop_path, NULL, error) < 0)
-        return -1;
     double at = (double)epoch + (recipe->rate_each_step ? (double)step / (double)steps : 0);
-    if (seki_optimiser_step(trainer->optimiser, recipe, seki_rate(recipe, at), NULL, error) < 0)
+    if (seki_optimiser_step(trainer->optimiser, &batch, recipe, seki_rate(recipe, at),
+                            settings->supernet ? NULL : &drop_path, NULL, error) < 0)
         return -1;
     trainer->images_done += batch.images;
     trainer->steps_done++;

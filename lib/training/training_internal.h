@@ -40,11 +40,12 @@ struct seki_optimiser;
 struct seki_optimiser *seki_optimiser_open(struct seki_network *network, struct seki_error *error);
 void seki_optimiser_close(struct seki_optimiser *optimiser);
 float *seki_optimiser_momenta(struct seki_optimiser *optimiser);
-/* Clips the gradients that the last seki_network_gradients left, as torch clip_grad_norm_ does, and
- * takes one step on their parameters. *norm: before clipping; NULL: it is in that call's tally, and
- * not waited for. */
-int seki_optimiser_step(struct seki_optimiser *optimiser, const struct seki_recipe *recipe,
-                        double rate, double *norm, struct seki_error *error);
+/* One step of the recipe on the batch at that learning rate; drop_path and result as
+ * seki_network_step has them. */
+int seki_optimiser_step(struct seki_optimiser *optimiser, const struct seki_batch *batch,
+                        const struct seki_recipe *recipe, double rate,
+                        const struct seki_drop_path *drop_path, struct seki_batch_result *result,
+                        struct seki_error *error);
 
 /* ---- recipe.c ------------------------------------------------------------------------------ */
 

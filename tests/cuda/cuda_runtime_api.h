@@ -43,6 +43,7 @@ typedef struct CUgraphExec_st *cudaGraphExec_t;
 enum cudaStreamCaptureMode {
     cudaStreamCaptureModeGlobal = 0,
     cudaStreamCaptureModeThreadLocal = 1,
+    cudaStreamCaptureModeRelaxed = 2,
 };
 
 enum cudaStreamCaptureStatus {

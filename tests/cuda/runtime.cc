@@ -98,6 +98,7 @@ struct CUgraphExec_st {
 struct CUstream_st {
     std::deque<work> queue;
     cudaGraph_t capture; /* where work goes instead */
+    enum cudaStreamCaptureMode mode;
 };
 
 static std::vector<cudaStream_t> streams;
@@ -353,6 +354,9 @@ cudaError_t cudaHostAlloc(void **memory, size_t bytes, unsigned)
     grid_own_memory own;
     piece p;
 
+    for (cudaStream_t stream : streams)
+        if (stream->capture != nullptr && stream->mode != cudaStreamCaptureModeRelaxed)
+            grid_mistake("cudaHostAlloc while a stream is recorded, and not in the relaxed mode");
     grid_calls.locked_memory++;
     *memory = map_piece(bytes, &p);
     if (*memory == nullptr)
@@ -486,9 +490,10 @@ cudaError_t cudaLaunchHostFunc(cudaStream_t stream, cudaHostFn_t function, void 
     return cudaSuccess;
 }
 
-cudaError_t cudaStreamBeginCapture(cudaStream_t stream, enum cudaStreamCaptureMode)
+cudaError_t cudaStreamBeginCapture(cudaStream_t stream, enum cudaStreamCaptureMode mode)
 {
     not_in_capture("recording");
+    stream->mode = mode;
     stream->capture = new CUgraph_st;
     return cudaSuccess;
 }

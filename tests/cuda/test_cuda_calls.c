@@ -112,10 +112,9 @@ static void take_steps(struct run *run, int count)
 
         if (run->supernet)
             select_path(run);
-        assert_int_equal(seki_network_gradients(run->network, &run->batches[run->steps % 2].batch,
-                                                run->recipe.auxiliary, &drop_path, NULL, &error),
+        assert_int_equal(seki_optimiser_step(run->optimiser, &run->batches[run->steps % 2].batch,
+                                             &run->recipe, 0.01, &drop_path, NULL, &error),
                          0);
-        assert_int_equal(seki_optimiser_step(run->optimiser, &run->recipe, 0.01, NULL, &error), 0);
     }
 }
 
@@ -178,7 +177,7 @@ static void test_what_is_asked_for_is_counted(void **state)
     assert_true(calls.device_memory > 0 && calls.locked_memory > 0 && calls.host_memory > 0);
     assert_int_equal(calls.graphs_made, 1);
     assert_true(calls.waits > 0 && calls.copies_back == 1);
-    assert_true(calls.launches > 2 && calls.kernels > calls.launches);
+    assert_true(calls.launches > 0 && calls.kernels > calls.launches);
 }
 
 /* ---- Steps of a trainer --------------------------------------------------------------------- */

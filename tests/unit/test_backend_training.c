@@ -325,16 +325,27 @@ static void test_the_loss_of_nan_is_nan(void **state)
 
 enum { WEIGHTS = 1037 }; /* no multiple of a vector's length */
 
+/* That learning rate in the backend's memory; released by the caller. */
+static float *rate_new(struct seki_backend *b, float rate)
+{
+    struct seki_error error;
+    float *memory = b->ops->memory(b, sizeof rate, &error);
+
+    assert_non_null(memory);
+    assert_int_equal(b->ops->write(b, memory, &rate, sizeof rate, &error), 0);
+    return memory;
+}
+
 /* The norm that a step of rate 0 tells. */
 static double norm_of_ranges(struct seki_backend *b, const struct guarded *gradients,
                              const struct seki_range *ranges, int count)
 {
     struct guarded weights = guarded_floats(b, WEIGHTS), momenta = guarded_floats(b, WEIGHTS);
     struct seki_error error;
-    struct seki_sgd_call call = {.ranges = ranges,
+    struct seki_sgd_call call = {.sgd = {.momenta = (float *)momenta.data, .rate = rate_new(b, 0)},
+                                 .ranges = ranges,
                                  .count = count,
                                  .weights = (float *)weights.data,
-                                 .momenta = (float *)momenta.data,
                                  .gradients = (const float *)gradients->data,
                                  .tally = tally_new(b)};
 
@@ -342,6 +353,7 @@ static double norm_of_ranges(struct seki_backend *b, const struct guarded *gradi
     const double norm = tally_read(b, call.tally).norm;
 
     b->ops->release(b, call.tally);
+    b->ops->release(b, (float *)call.sgd.rate);
     b->ops->release(b, weights.base);
     b->ops->release(b, momenta.base);
     return norm;
@@ -445,16 +457,16 @@ static void check_sgd_case(struct seki_backend *b, const struct sgd_case *c)
         memory[i] = guarded_floats(b, WEIGHTS);
         assert_int_equal(b->ops->write(b, memory[i].data, host[i], sizeof host[i], &error), 0);
     }
-    const struct seki_sgd_call call = {.ranges = sgd_ranges,
+    const struct seki_sgd_call call = {.sgd = {.momenta = (float *)memory[2].data,
+                                               .rate = rate_new(b, c->rate),
+                                               .momentum = c->momentum,
+                                               .decay = c->decay,
+                                               .nesterov = c->nesterov,
+                                               .clip = c->clip},
+                                       .ranges = sgd_ranges,
                                        .count = SGD_RANGES,
                                        .weights = (float *)memory[0].data,
                                        .gradients = (const float *)memory[1].data,
-                                       .momenta = (float *)memory[2].data,
-                                       .rate = c->rate,
-                                       .momentum = c->momentum,
-                                       .decay = c->decay,
-                                       .nesterov = c->nesterov,
-                                       .clip = c->clip,
                                        .tally = tally_new(b)};
 
     for (int step = 0; step < 3; step++) {
@@ -480,6 +492,7 @@ static void check_sgd_case(struct seki_backend *b, const struct sgd_case *c)
         b->ops->release(b, memory[i].base);
     }
     b->ops->release(b, call.tally);
+    b->ops->release(b, (float *)call.sgd.rate);
 }
 
 static void check_sgd(struct seki_backend *b)

@@ -77,9 +77,9 @@ static void take_steps(struct run *run, int count)
     for (int i = 0; i < count; i++) {
         seki_genotype_sample(SEKI_DARTS, &run->random, &genotype);
         assert_int_equal(seki_network_select(run->network, &genotype, &error), 0);
-        assert_int_equal(
-            seki_network_gradients(run->network, &run->batch.batch, 0, NULL, &result, &error), 0);
-        assert_int_equal(seki_optimiser_step(run->optimiser, &run->recipe, 0.01, NULL, &error), 0);
+        assert_int_equal(seki_optimiser_step(run->optimiser, &run->batch.batch, &run->recipe, 0.01,
+                                             NULL, &result, &error),
+                         0);
     }
 }
 

@@ -94,6 +94,7 @@ static struct step_run step_new(bool supernet, const struct seki_recipe *recipe,
 {
     struct seki_genotype genotype = parse(NAS201_MIXED, SEKI_STRICT);
     struct seki_network_config config = small_config(SEKI_NAS201, 3, 1, 8);
+    struct seki_batch_result result;
     struct seki_error error;
     struct step_run run = {.backend = watched_backend("ref"), .batch = batch_new(&config, 4, 3)};
 
@@ -103,10 +104,12 @@ static struct step_run step_new(bool supernet, const struct seki_recipe *recipe,
         assert_int_equal(seki_network_select(run.network, &genotype, &error), 0);
     run.optimiser = seki_optimiser_open(run.network, &error);
     assert_non_null(run.optimiser);
-    gradients_of(run.network, &run.batch, 0, NULL);
     run.before = copy_array(run.network, PARAMETER_ARRAY, &run.count);
+    assert_int_equal(
+        seki_optimiser_step(run.optimiser, &run.batch.batch, recipe, rate, NULL, &result, &error),
+        0);
+    run.norm = result.norm;
     run.gradients = copy_array(run.network, GRADIENT_ARRAY, &run.count);
-    assert_int_equal(seki_optimiser_step(run.optimiser, recipe, rate, &run.norm, &error), 0);
     run.after = copy_array(run.network, PARAMETER_ARRAY, &run.count);
     return run;
 }

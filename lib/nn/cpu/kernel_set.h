@@ -414,7 +414,7 @@ static double square_sum(const float *values, size_t count)
 }
 
 static void sgd(float *restrict weights, const float *restrict gradients, float *restrict momenta,
-                size_t count, const struct seki_sgd *sgd)
+                size_t count, const struct seki_sgd_factors *sgd)
 {
     const float rate = sgd->rate, momentum = sgd->momentum, decay = sgd->decay, scale = sgd->scale;
     const bool nesterov = sgd->nesterov;

@@ -177,7 +177,7 @@ static inline uint16_t cpu_bf16_from_float(float value)
 /* Does its part of what `call`, one of the records above, describes. */
 typedef void cpu_kernel(const void *call, int part, int parts);
 
-struct seki_sgd;
+struct seki_sgd_factors;
 
 struct cpu_kernels {
     const char *name;
@@ -211,7 +211,7 @@ struct cpu_kernels {
     /* plain arrays */
     double (*square_sum)(const float *values, size_t count);
     void (*sgd)(float *weights, const float *gradients, float *momenta, size_t count,
-                const struct seki_sgd *sgd);
+                const struct seki_sgd_factors *sgd);
 };
 
 /* What the compiler's flags allow: SSE2, NEON; with elements of bf16 too. */

@@ -11,7 +11,7 @@ struct array_call {
     float *weights, *momenta;
     const float *values;
     size_t count;
-    const struct seki_sgd *sgd;
+    const struct seki_sgd_factors *sgd;
     double *sums; /* one a part */
 };
 
@@ -50,7 +50,7 @@ static void sgd_part(const void *call, int part, int parts)
 }
 
 static void sgd(struct seki_backend *backend, float *weights, const float *gradients,
-                float *momenta, size_t count, const struct seki_sgd *s)
+                float *momenta, size_t count, const struct seki_sgd_factors *s)
 {
     const struct array_call call = {.kernels = cpu_backend(backend)->kernels,
                                     .weights = weights,

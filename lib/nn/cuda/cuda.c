@@ -126,15 +126,18 @@ static int count_chunks(const struct seki_range *ranges, int count)
     return (int)chunks;
 }
 
-/* The ranges in chunks, in page-locked memory, which the kernels reach by themselves. */
+/* The ranges in chunks, in page-locked memory, which the kernels reach by themselves: a
+ * recording's own where there is one, since the ring's is filled anew. */
 static int put_chunks(struct cuda_backend *backend, const struct seki_range *ranges, int count,
                       struct cuda_chunks *out, struct seki_error *error)
 {
     struct cuda_chunk *chunk;
 
     out->count = count_chunks(ranges, count);
-    out->chunks = chunk =
-        seki_cuda_ring_take(backend, (size_t)out->count * sizeof *out->chunks, error);
+    const size_t bytes = (size_t)out->count * sizeof *out->chunks;
+
+    out->chunks = chunk = backend->recording != NULL ? seki_cuda_record_take(backend, bytes, error)
+                                                     : seki_cuda_ring_take(backend, bytes, error);
     if (chunk == NULL)
         return -1;
     for (int i = 0; i < count; i++) {
@@ -166,8 +169,7 @@ int seki_cuda_backend_clear(struct seki_backend *base, float *array,
     struct cuda_backend *backend = cuda_backend(base);
     struct cuda_chunks chunks;
 
-    /* Nothing of the host's may be in a recording. */
-    if (count <= FEW || backend->recording)
+    if (count <= FEW)
         return clear_each(backend, array, ranges, count, error);
     if (put_chunks(backend, ranges, count, &chunks, error) < 0)
         return -1;
@@ -180,13 +182,13 @@ int seki_cuda_backend_sgd(struct seki_backend *base, const struct seki_sgd_call 
 {
     struct cuda_backend *backend = cuda_backend(base);
     struct cuda_sgd sgd = {.weights = call->weights,
-                           .momenta = call->momenta,
+                           .momenta = call->sgd.momenta,
                            .gradients = call->gradients,
-                           .rate = call->rate,
-                           .momentum = call->momentum,
-                           .decay = call->decay,
-                           .nesterov = call->nesterov,
-                           .clip = call->clip,
+                           .rate = call->sgd.rate,
+                           .momentum = call->sgd.momentum,
+                           .decay = call->sgd.decay,
+                           .nesterov = call->sgd.nesterov,
+                           .clip = call->sgd.clip,
                            .partial = backend->partial,
                            .counter = backend->counters,
                            .norm = &call->tally->norm};

@@ -40,8 +40,8 @@ struct cuda_backend {
     struct seki_backend base;
     enum cuda_type type;
     struct cuda_lane lanes[SEKI_MAX_LANES];
-    int forked; /* lanes at work beside lane 0 */
-    bool recording;
+    int forked;                       /* lanes at work beside lane 0 */
+    struct seki_recording *recording; /* at work; NULL: none */
     /* Of the lane that is chosen. */
     struct cuda_queue queue;
     unsigned *counters;
@@ -76,6 +76,9 @@ struct seki_recording *seki_cuda_recorded(struct seki_backend *backend, struct s
 int seki_cuda_replay(struct seki_backend *backend, struct seki_recording *recording,
                      struct seki_error *error);
 void seki_cuda_forget(struct seki_recording *recording);
+/* `bytes` of page-locked memory for what kernels of the recording at work read: it is there as long
+ * as the recording. */
+void *seki_cuda_record_take(struct cuda_backend *backend, size_t bytes, struct seki_error *error);
 
 /* ---- memory.c ------------------------------------------------------------------------------ */
 

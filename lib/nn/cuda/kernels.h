@@ -301,7 +301,8 @@ struct cuda_sgd {
     struct cuda_chunks chunks;
     float *weights, *momenta;
     const float *gradients;
-    float rate, momentum, decay;
+    const float *rate;
+    float momentum, decay;
     bool nesterov;
     double clip;
     double *partial; /* CUDA_MAX_BLOCKS */

@@ -91,21 +91,46 @@ int seki_cuda_join(struct seki_backend *base, struct seki_error *error)
 
 /* ---- Recordings ---------------------------------------------------------------------------- */
 
+/* Page-locked memory of a recording: what is given of it comes after this. */
+struct kept {
+    struct kept *next;
+};
+enum { KEPT_BEFORE = 64 }; /* bytes */
+
 struct seki_recording {
     cudaGraphExec_t graph;
+    struct kept *kept;
 };
 
 int seki_cuda_record(struct seki_backend *base, struct seki_error *error)
 {
     struct cuda_backend *backend = cuda_backend(base);
+    struct seki_recording *recording = seki_allocate(1, sizeof *recording, error);
 
-    if (seki_cuda_check(
-            backend,
-            cudaStreamBeginCapture(backend->queue.stream, cudaStreamCaptureModeThreadLocal),
-            "recording", error) < 0)
+    if (recording == NULL)
         return -1;
-    backend->recording = true;
+    /* Relaxed: page-locked memory may be taken meanwhile. */
+    if (seki_cuda_check(backend,
+                        cudaStreamBeginCapture(backend->queue.stream, cudaStreamCaptureModeRelaxed),
+                        "recording", error) < 0) {
+        free(recording);
+        return -1;
+    }
+    backend->recording = recording;
     return 0;
+}
+
+void *seki_cuda_record_take(struct cuda_backend *backend, size_t bytes, struct seki_error *error)
+{
+    struct kept *kept = NULL;
+
+    if (seki_cuda_check(backend,
+                        cudaHostAlloc((void **)&kept, KEPT_BEFORE + bytes, cudaHostAllocDefault),
+                        "page-locked memory", error) < 0)
+        return NULL;
+    kept->next = backend->recording->kept;
+    backend->recording->kept = kept;
+    return (char *)kept + KEPT_BEFORE;
 }
 
 /* Made ready now, so that no replay allocates. */
@@ -115,7 +140,6 @@ static int make_ready(struct cuda_backend *backend, cudaGraph_t graph,
     int status = seki_cuda_check(backend, cudaGraphInstantiate(&recording->graph, graph, 0),
                                  "a graph", error);
 
-    cudaGraphDestroy(graph);
     if (status == 0)
         status = seki_cuda_check(backend, cudaGraphUpload(recording->graph, backend->queue.stream),
                                  "a graph", error);
@@ -126,21 +150,17 @@ struct seki_recording *seki_cuda_recorded(struct seki_backend *base, struct seki
 {
     struct cuda_backend *backend = cuda_backend(base);
     cudaGraph_t graph = NULL;
-    struct seki_recording *recording = NULL;
+    struct seki_recording *recording = backend->recording;
+    int status;
 
-    backend->recording = false;
-    if (seki_cuda_check(backend, cudaStreamEndCapture(backend->queue.stream, &graph), "recording",
-                        error) < 0) {
-        if (graph != NULL)
-            cudaGraphDestroy(graph);
-        return NULL;
-    }
-    recording = seki_allocate(1, sizeof *recording, error);
-    if (recording == NULL) {
+    backend->recording = NULL;
+    status = seki_cuda_check(backend, cudaStreamEndCapture(backend->queue.stream, &graph),
+                             "recording", error);
+    if (status == 0)
+        status = make_ready(backend, graph, recording, error);
+    if (graph != NULL)
         cudaGraphDestroy(graph);
-        return NULL;
-    }
-    if (make_ready(backend, graph, recording, error) < 0) {
+    if (status < 0) {
         seki_cuda_forget(recording);
         return NULL;
     }
@@ -158,6 +178,14 @@ int seki_cuda_replay(struct seki_backend *base, struct seki_recording *recording
 
 void seki_cuda_forget(struct seki_recording *recording)
 {
+    if (recording->kept != NULL)
+        cudaDeviceSynchronize(); /* a replay may still read it */
+    while (recording->kept != NULL) {
+        struct kept *kept = recording->kept;
+
+        recording->kept = kept->next;
+        cudaFreeHost(kept);
+    }
     if (recording->graph != NULL)
         cudaGraphExecDestroy(recording->graph);
     free(recording);

@@ -114,6 +114,7 @@ __global__ void __launch_bounds__(THREADS, 1) sgd(const cuda_sgd call)
     /* The 1e-6 is clip_grad_norm_'s. */
     const double norm = *call.norm + 1e-6;
     const float scale = call.clip > 0.0 && norm > call.clip ? (float)(call.clip / norm) : 1.0f;
+    const float rate = *call.rate;
 
     for (int i = (int)blockIdx.x; i < call.chunks.count; i += (int)gridDim.x) {
         const cuda_chunk chunk = call.chunks.chunks[i];
@@ -125,7 +126,7 @@ __global__ void __launch_bounds__(THREADS, 1) sgd(const cuda_sgd call)
             const float step = call.nesterov ? gradient + call.momentum * momentum : momentum;
 
             call.momenta[at] = momentum;
-            call.weights[at] -= call.rate * step;
+            call.weights[at] -= rate * step;
         }
     }
 }

@@ -14,7 +14,7 @@ static double square_sum(struct seki_backend *backend, const float *values, size
 }
 
 static void sgd(struct seki_backend *backend, float *weights, const float *gradients,
-                float *momenta, size_t count, const struct seki_sgd *s)
+                float *momenta, size_t count, const struct seki_sgd_factors *s)
 {
     (void)backend;
     for (size_t i = 0; i < count; i++) {
