@@ -198,7 +198,8 @@ $(BUILD)/$(MODULE): $(MODULE_OBJECTS)
 
 # The same sources on what tests/cuda puts in the place of a GPU and its runtime, under sanitizers.
 STAND_IN         := $(BUILD)/stand-in
-STAND_IN_SOURCES := $(CUDA_HOST) $(MODULE_LIB) $(CUDA_KERNELS) $(wildcard tests/cuda/*.cc)
+STAND_IN_SOURCES := $(CUDA_HOST) $(MODULE_LIB) $(CUDA_KERNELS) $(wildcard tests/cuda/*.cc) \
+                    tests/cuda/convolution.c lib/nn/ref/convolution.c
 STAND_IN_OBJECTS := $(patsubst %,$(STAND_IN)/%.o,$(STAND_IN_SOURCES))
 STAND_IN_TESTS   := $(patsubst tests/unit/%.c,$(STAND_IN)/tests/%,$(wildcard tests/unit/test_cuda*.c) tests/unit/test_backend_training.c)
 # Those that ask the stand-in itself, of which a GPU has nothing.

@@ -1,5 +1,5 @@
 /*
- * cudnn.cc - the stand-in's convolutions: descriptors, the choice of an engine, and the arithmetic.
+ * cudnn.cc - the stand-in's cuDNN: descriptors, what makes sense, the choice of an engine.
  */
 #include "cudnn.h"
 
@@ -8,6 +8,7 @@
 #include <memory>
 #include <vector>
 
+#include "convolution.h"
 #include "grid.h"
 
 /* ---- Descriptors --------------------------------------------------------------------------- */
@@ -149,6 +150,12 @@ static void check_window(const description &d)
             value<int64_t>(d, CUDNN_ATTR_CONVOLUTION_FILTER_STRIDES, axis) < 1 ||
             value<int64_t>(d, CUDNN_ATTR_CONVOLUTION_DILATIONS, axis) < 1)
             grid_mistake("a convolution with a stride, dilation or padding that makes no sense");
+    for (int axis = 0; axis < 2; axis++)
+        if (value<int64_t>(d, CUDNN_ATTR_CONVOLUTION_PRE_PADDINGS, axis) !=
+                value<int64_t>(d, CUDNN_ATTR_CONVOLUTION_POST_PADDINGS, axis) ||
+            value<int64_t>(d, CUDNN_ATTR_CONVOLUTION_DILATIONS, axis) !=
+                value<int64_t>(d, CUDNN_ATTR_CONVOLUTION_DILATIONS, 0))
+            grid_mistake("a convolution that no block has: its paddings or dilations differ");
     if (value<int64_t>(d, CUDNN_ATTR_CONVOLUTION_SPATIAL_DIMS) != 2 ||
         value<cudnnDataType_t>(d, CUDNN_ATTR_CONVOLUTION_COMP_TYPE) != CUDNN_DATA_FLOAT ||
         value<cudnnConvolutionMode_t>(d, CUDNN_ATTR_CONVOLUTION_CONV_MODE) !=
@@ -260,67 +267,40 @@ static cudnnStatus_t finish_plan(const description &d)
 
 /* ---- The arithmetic ------------------------------------------------------------------------ */
 
-static float from_bf16(uint16_t bits)
-{
-    return __uint_as_float((unsigned)bits << 16);
-}
-
-static uint16_t to_bf16(float v)
-{
-    const unsigned bits = __float_as_uint(v);
-
-    return v != v ? 0x7fff : (uint16_t)((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
-}
-
 struct memory {
     uint16_t *x, *w, *y;
 };
-
-/* Calls `meet` with the offsets of x, w and y of each product. */
-template <typename F> static void convolve(const operation &o, F meet)
-{
-    const int64_t H = size(o.x, 2), W = size(o.x, 3), C = size(o.x, 1), K = size(o.y, 1),
-                  R = size(o.w, 2), S = size(o.w, 3), P = size(o.y, 2), Q = size(o.y, 3);
-
-    for (int64_t at = 0; at < size(o.x, 0) * P * Q * R * S; at++) {
-        const int64_t s = at % S, r = at / S % R, q = at / (S * R) % Q, p = at / (S * R * Q) % P,
-                      n = at / (S * R * Q * P);
-        const int64_t h = p * of_window(o, CUDNN_ATTR_CONVOLUTION_FILTER_STRIDES, 0) -
-                          of_window(o, CUDNN_ATTR_CONVOLUTION_PRE_PADDINGS, 0) +
-                          r * of_window(o, CUDNN_ATTR_CONVOLUTION_DILATIONS, 0),
-                      w = q * of_window(o, CUDNN_ATTR_CONVOLUTION_FILTER_STRIDES, 1) -
-                          of_window(o, CUDNN_ATTR_CONVOLUTION_PRE_PADDINGS, 1) +
-                          s * of_window(o, CUDNN_ATTR_CONVOLUTION_DILATIONS, 1);
-
-        if (h < 0 || h >= H || w < 0 || w >= W)
-            continue;
-        for (int64_t k = 0; k < K; k++)
-            for (int64_t c = 0; c < C; c++)
-                meet(((n * H + h) * W + w) * C + c, ((k * R + r) * S + s) * C + c,
-                     ((n * P + p) * Q + q) * K + k);
-    }
-}
 
 static size_t count(const description &tensor)
 {
     return (size_t)(size(tensor, 0) * size(tensor, 1) * size(tensor, 2) * size(tensor, 3));
 }
 
+/* As `ref` has it, which pads both sides alike and dilates both axes alike. */
 static void compute(const operation &o, const memory &m)
 {
-    std::vector<float> sums(count(o.forward ? o.y : o.x));
-    uint16_t *to = o.forward ? m.y : m.x;
+    stand_in_convolution call = {};
 
+    call.images = (int)size(o.x, 0);
+    call.channels = (int)size(o.x, 1);
+    call.height = (int)size(o.x, 2);
+    call.width = (int)size(o.x, 3);
+    call.out_channels = (int)size(o.y, 1);
+    call.out_height = (int)size(o.y, 2);
+    call.out_width = (int)size(o.y, 3);
+    for (int axis = 0; axis < 2; axis++) {
+        call.kernel[axis] = (int)size(o.w, 2 + axis);
+        call.stride[axis] = (int)of_window(o, CUDNN_ATTR_CONVOLUTION_FILTER_STRIDES, axis);
+        call.padding[axis] = (int)of_window(o, CUDNN_ATTR_CONVOLUTION_PRE_PADDINGS, axis);
+    }
+    call.dilation = (int)of_window(o, CUDNN_ATTR_CONVOLUTION_DILATIONS, 0);
+    call.x = m.x;
+    call.w = m.w;
+    call.y = m.y;
     if (o.forward)
-        convolve(o, [&](int64_t x, int64_t w, int64_t y) {
-            sums[(size_t)y] += from_bf16(m.x[x]) * from_bf16(m.w[w]);
-        });
+        stand_in_convolution_forward(&call);
     else
-        convolve(o, [&](int64_t x, int64_t w, int64_t y) {
-            sums[(size_t)x] += from_bf16(m.y[y]) * from_bf16(m.w[w]);
-        });
-    for (size_t i = 0; i < sums.size(); i++)
-        to[i] = to_bf16(sums[i]);
+        stand_in_convolution_data(&call);
 }
 
 /* ---- The functions ------------------------------------------------------------------------- */
