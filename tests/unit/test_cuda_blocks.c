@@ -52,33 +52,24 @@ static void test_random_blocks_agree_with_ref(void **state)
 
 /* Each value's difference is relative to the tensor's largest value, or to 1 (largest_distance). A
  * step of bf16 is up to 2^-7 = 0.008 of a value. In all blocks here it is one at most: two in a
- * row, of BN's input and of its result, are met once in a thousand blocks of other seeds. What
- * comes through a ReLU between two convolutions is held to its mean, see `flipped`; the kernels of
- * such a block are held to each value where it repeats once. */
+ * row, of BN's input and of its result, are met once in a thousand blocks of other seeds. What the
+ * first of two repeats learns has come through all kernels twice, and on the GPU the gradient
+ * between the two convolutions of a repeat is bf16, which the CPU keeps as floats: over few pixels
+ * and channels its sums are 0.025 apart at most, in a dozen draws of each block. Where a block
+ * repeats once, the same kernels are held to 0.01. */
 static const struct tolerance from_cpu[] = {
     [SEKI_FP32] = {{largest_distance, 1e-5}, {largest_distance, 1e-5}, {largest_distance, 1e-5}},
-    [SEKI_BF16] = {{largest_distance, 1e-2}, {largest_distance, 1e-2}, {mean_distance, 0.2}},
+    [SEKI_BF16] = {{largest_distance, 1e-2},
+                   {largest_distance, 1e-2},
+                   {largest_distance, 3e-2},
+                   .settled = true},
 };
-
-/* The gradient of BN over a single value is 0. The GPU says so; in fp32 the CPU's is the rounding
- * of its terms, enlarged by 1 / sqrt(epsilon) = 316, and has the bound that it has from ref. */
-static bool is_rounding_alone(const struct block_case *c)
-{
-    struct seki_block_info info;
-    struct seki_error error;
-
-    assert_int_equal(seki_block_describe(&c->spec, &info, &error), 0);
-    return info.statistics > 0 && c->images * info.out.height * info.out.width == 1;
-}
 
 static void check_case(struct seki_backend *cpu, struct seki_backend *gpu,
                        const struct block_case *c, uint64_t seed)
 {
-    const bool excepted = gpu->precision == SEKI_FP32 && is_rounding_alone(c);
-    const struct tolerance *tolerance = excepted ? &from_ref[SEKI_FP32] : &from_cpu[gpu->precision];
-
     for (int mode = SEKI_MODE_TRAIN; mode <= SEKI_MODE_INFER; mode++)
-        compare(cpu, gpu, tolerance, c, (enum seki_mode)mode, seed);
+        compare(cpu, gpu, &from_cpu[gpu->precision], c, (enum seki_mode)mode, seed);
 }
 
 static void agrees_with_cpu(struct seki_backend *cpu, struct seki_backend *gpu)

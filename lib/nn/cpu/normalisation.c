@@ -203,6 +203,9 @@ void seki_cpu_norm_gradients(const struct cpu_backend *backend, const struct cpu
             parameters->dscale[c] += (float)products;
             parameters->dshift[c] += (float)sum;
         }
+        /* dz is 0 and not the rounding of its terms; z - mean, which `scale` multiplies too, is. */
+        if (n == 1)
+            state->scale[c] = 0;
         norm->offset[c] = (float)((double)state->scale[c] * sum / n);
         norm->slope[c] = (float)((double)state->scale[c] * inverse * products / n);
     }
