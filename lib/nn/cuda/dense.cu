@@ -28,7 +28,7 @@ static __device__ inline void multiply(const four<TYPE> (&pixels)[TILES][2], int
 
 #pragma unroll
     for (int n = 0; n < NT; n++)
-        weights[n].set(&shared->weight[n * COLUMNS][k], chunk<TYPE>::STRIDE);
+        weights[n].set(&shared->weight[n * COLUMNS][k], chunk<TYPE>::STRIDE, 4);
 #pragma unroll
     for (int r = 0; r < TILES; r++) {
         left<TYPE> a;

@@ -213,6 +213,23 @@ static __device__ inline T *element(const cuda_view &view, long long pixel, int 
     return static_cast<T *>(view.data) + pixel * view.stride + channel;
 }
 
+/* The pixels of a view, from a channel on: where many are read, an address is one product. */
+template <typename T> struct pixels_of {
+    const char *first;
+    unsigned apart; /* bytes */
+
+    __device__ pixels_of(const cuda_view &view, int channel)
+        : first(reinterpret_cast<const char *>(static_cast<const T *>(view.data) + channel)),
+          apart((unsigned)view.stride * (unsigned)sizeof(T))
+    {
+    }
+
+    __device__ const T *operator[](int pixel) const
+    {
+        return reinterpret_cast<const T *>(first + (size_t)(unsigned)pixel * apart);
+    }
+};
+
 /* to = or += value. */
 template <int V, typename T>
 static __device__ inline void give(T *to, const float (&value)[V], bool add)

@@ -73,16 +73,17 @@ struct stage {
     float row[ROWS][STAGE];
 };
 
-/* Columns of the right matrix: columns[n * stride + k] is element (k, n), k from a multiple of 16
- * on, aligned to four. */
+/* Columns of the right matrix: columns[n * column + k / 4 * fours + k % 4] is element (k, n), k
+ * from a multiple of 16 on, fours aligned. */
 template <typename T> struct whole_columns {
     const T *columns;
-    int stride;
+    int column, fours;
 
-    __device__ void set(const T *from, int apart)
+    __device__ void set(const T *from, int column_apart, int fours_apart)
     {
         columns = from;
-        stride = apart;
+        column = column_apart;
+        fours = fours_apart;
     }
 };
 
@@ -120,7 +121,8 @@ template <typename T> struct whole_rows {
             for (int k = 0; k < SUMMED; k += 4) {
                 float values[4];
 
-                load<4>(values, &right.columns[(2 * slot() + j) * right.stride + k]);
+                load<4>(values,
+                        &right.columns[(2 * slot() + j) * right.column + k / 4 * right.fours]);
 #pragma unroll
                 for (int i = 0; i < 4; i++) {
                     acc[j] += row[0][k + i] * values[i];
@@ -143,9 +145,9 @@ template <int TYPE> struct right : whole_columns<typename factor<TYPE>::type> {
 template <int TYPE> struct lane_column {
     four<TYPE> part;
 
-    __device__ void set(const typename factor<TYPE>::type *columns, int stride)
+    __device__ void set(const typename factor<TYPE>::type *columns, int column, int fours)
     {
-        part = read<4>(&columns[quad() * stride + 4 * slot()]);
+        part = read<4>(&columns[quad() * column + slot() * fours]);
     }
 };
 template <> struct right<CUDA_BF16> : lane_column<CUDA_BF16> {
