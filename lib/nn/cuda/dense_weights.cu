@@ -114,7 +114,7 @@ template <int KIND, typename T>
 static __device__ inline void read_gradients(const cuda_dense &d, int channel, int p, int end,
                                              weights_gradients<T> *to)
 {
-    const pixels_of<T> dy(d.gradient.dy, channel), z(d.gradient.z, channel);
+    const pixels_of<const T> dy(d.gradient.dy, channel), z(d.gradient.z, channel);
     const int there = KIND == SINGLES ? d.outputs - channel : 4;
 
 #pragma unroll
@@ -245,7 +245,7 @@ static __device__ inline void read_inputs(const dense_call &call,
                                           weights_inputs<T> *to)
 {
     const cuda_dense &d = call.d;
-    const pixels_of<T> x(d.source.x, KIND == SINGLES ? 0 : columns.input[0]);
+    const pixels_of<const T> x(d.source.x, KIND == SINGLES ? 0 : columns.input[0]);
 
     to->inside = 0xffffu;
     if (KIND == POINTWISE) {

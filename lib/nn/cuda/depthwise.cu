@@ -82,7 +82,7 @@ __global__ void __launch_bounds__(THREADS, 2) depthwise(const depthwise_call cal
     if (!at.works || i >= call.strips)
         return;
     const channels_of_source<V> f(d.source, at.channel, d.channels);
-    const strip s = find_strip(call, i, w.out_width);
+    const strip s = find_strip<STRIP>(call, i, w.out_width);
     raw<V, T> ahead[2][sight<W>::COLUMNS];
     float acc[STRIP][V] = {};
 

@@ -18,8 +18,8 @@ template <int V, typename W> struct depthwise_shared {
         double sums[THREADS];
     };
     union {
-        float rows[THREADS * V * W::SIDE];
-        cuda_gradient_means means[THREADS * V];
+        float rows[sum_space<V * W::SIDE, V>::COUNT];
+        cuda_gradient_means means[sum_space<V, V>::COUNT];
     };
     unsigned ended;
 };
@@ -35,6 +35,7 @@ struct strip {
     int image, y, x;
 };
 
+template <int PIXELS>
 static __device__ inline strip find_strip(const depthwise_call &call, int i, int width)
 {
     const int line = i / call.row_strips, image = line / call.height;
@@ -43,7 +44,7 @@ static __device__ inline strip find_strip(const depthwise_call &call, int i, int
     s.row = (long long)line * width;
     s.image = image;
     s.y = line - image * call.height.value;
-    s.x = (i - line * call.row_strips.value) * STRIP;
+    s.x = (i - line * call.row_strips.value) * PIXELS;
     return s;
 }
 

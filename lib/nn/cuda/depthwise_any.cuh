@@ -22,14 +22,12 @@ static __device__ inline void put_sums(const depthwise_call &call, const place<V
                                        cuda_gradient_means (&sums)[V], cuda_gradient_means *shared)
 {
     cuda_gradient_means *part =
-        call.d.sums.partial + (size_t)blockIdx.x * (size_t)call.d.channels + at.channel;
+        call.d.sums.partial + (size_t)blockIdx.x * (size_t)call.d.channels + at.first;
 
-    merge_rows<V>(sums, shared, call.s, at.row);
-    if (at.row != 0 || !at.works)
-        return;
-#pragma unroll
-    for (int c = 0; c < V; c++)
-        part[c] = sums[c];
+    sum_rows<V>(sums, shared, call.s, [=](int i, int vector, const cuda_gradient_means &sum) {
+        if (vector * V + i < at.count)
+            part[vector * V + i] = sum;
+    });
 }
 
 /* The block's sums of TAPS taps from `tap` on. */
@@ -37,16 +35,14 @@ template <int V, int TAPS>
 static __device__ inline void put_taps(const depthwise_call &call, const place<V> &at, int taps,
                                        int tap, float (&acc)[TAPS * V], float *shared)
 {
+    const int channels = call.d.channels;
     float *part = call.d.partial +
-                  ((size_t)blockIdx.x * (size_t)taps + (size_t)tap) * (size_t)call.d.channels +
-                  at.channel;
+                  ((size_t)blockIdx.x * (size_t)taps + (size_t)tap) * (size_t)channels + at.first;
 
-    merge_rows<TAPS * V>(acc, shared, call.s, at.row);
-    if (at.row != 0 || !at.works)
-        return;
-#pragma unroll
-    for (int i = 0; i < TAPS * V; i++)
-        part[i / V * call.d.channels + i % V] = acc[i];
+    sum_rows<TAPS * V>(acc, shared, call.s, [=](int i, int vector, float sum) {
+        if (vector * V + i % V < at.count)
+            part[i / V * channels + vector * V + i % V] = sum;
+    });
 }
 
 /* ---- Forward and backward ------------------------------------------------------------------ */
@@ -98,8 +94,8 @@ static __device__ inline long long met_pixel(const cuda_window &w, int image, in
 
 struct any_shared {
     union {
-        float rows[THREADS];
-        cuda_gradient_means means[THREADS];
+        float rows[sum_space<1, 1>::COUNT];
+        cuda_gradient_means means[sum_space<1, 1>::COUNT];
         double sums[THREADS];
     };
     unsigned ended;

@@ -1,17 +1,23 @@
 /*
- * depthwise_backward.cu - both gradients of depthwise convolutions. A block goes twice over its
- * share of the input's pixels: for dx with the gradient's sums that the BN before it needs, then
- * for the weights, a row of taps a time. The second time the pixels lie in the first cache.
+ * depthwise_backward.cu - both gradients of depthwise convolutions, in one walk over the input's
+ * pixels: what a strip meets of dy goes into its dx, with the gradient's sums that the BN before it
+ * needs, and, times the strip's values, into the taps' sums, which a thread keeps to the end.
  */
 #include "nn/cuda/depthwise.cuh"
 
+/* Pixels of a strip: as many as there are registers for, beside the taps' sums. */
+template <int V, typename W> struct length_of_strip {
+    enum { PIXELS = V * W::TAPS > 50 ? 2 : 4 };
+};
+
 /* The leftmost and rightmost pixels of dy that a strip of the input meets, from that of its first
  * pixel on; strips begin at a multiple of every stride. */
-template <typename W> struct reach {
+template <int V, typename W> struct reach {
     enum {
+        PIXELS = length_of_strip<V, W>::PIXELS,
         BEFORE = (W::SIDE - 1) * W::DILATION - W::PADDING,
         LEFT = -(BEFORE / W::STRIDE),
-        RIGHT = (STRIP - 1 + W::PADDING) / W::STRIDE,
+        RIGHT = (PIXELS - 1 + W::PADDING) / W::STRIDE,
         COLUMNS = RIGHT - LEFT + 1,
     };
 };
@@ -32,165 +38,187 @@ template <typename W> static __device__ inline int met_row(const cuda_window &w,
     return distance / W::STRIDE;
 }
 
-/* What a strip meets of dy through a row of taps. */
-template <typename T, int V, typename W>
-static __device__ inline void read_gradients(const cuda_depthwise &d, const strip &s, int channel,
-                                             int ky, raw<V, T> (&to)[reach<W>::COLUMNS])
-{
-    const cuda_window &w = d.window;
-    const int y = met_row<W>(w, s.y, ky);
-    const long long row = ((long long)s.image * w.out_height + (y < 0 ? 0 : y)) * w.out_width;
+/* The strip's pixels in a tensor: the first one, and how many there are. */
+template <typename T, int PIXELS> struct strip_pixels {
+    T *first;
+    unsigned apart; /* bytes */
+    int count;
 
+    __device__ strip_pixels(const pixels_of<T> &all, const strip &s, int width)
+        : first(all[(int)s.row + s.x]), apart(all.apart),
+          count(width - s.x < PIXELS ? width - s.x : PIXELS)
+    {
+    }
+
+    __device__ T *operator[](int j) const
+    {
+        return further(first, j, apart);
+    }
+};
+
+/* 0 for those that there are not. */
+template <int V, int PIXELS, typename T>
+static __device__ inline void read_strip(const strip_pixels<const T, PIXELS> &from,
+                                         raw<V, T> (&to)[PIXELS])
+{
 #pragma unroll
-    for (int i = 0; i < reach<W>::COLUMNS; i++)
-        to[i] = read<V>(element<const T>(
-            d.dy, row + clamp(s.x / W::STRIDE + reach<W>::LEFT + i, w.out_width), channel));
+    for (int j = 0; j < PIXELS; j++) {
+        to[j] = {};
+        if (j < from.count)
+            to[j] = read<V>(from[j]);
+    }
 }
 
-/* The strip's pixels in `view`. */
-template <typename T, int V>
-static __device__ inline void read_strip(const cuda_view &view, const strip &s, int width,
-                                         int channel, raw<V, T> (&to)[STRIP])
+/* What a strip meets of dy through a row of taps; 0 outside. */
+template <typename T, int V, typename W>
+static __device__ inline void read_gradients(const cuda_window &w, const pixels_of<const T> &dy,
+                                             const strip &s, int ky,
+                                             raw<V, T> (&to)[reach<V, W>::COLUMNS])
 {
+    const int y = met_row<W>(w, s.y, ky), x = s.x / W::STRIDE + reach<V, W>::LEFT;
+    const unsigned width = y < 0 ? 0 : (unsigned)w.out_width;
+    /* Not below the first pixel of all: an address is not to be one before the tensor. */
+    const T *row = dy[(s.image * w.out_height + (y < 0 ? 0 : y)) * w.out_width];
+
 #pragma unroll
-    for (int j = 0; j < STRIP; j++)
-        to[j] = read<V>(element<const T>(view, s.row + clamp(s.x + j, width), channel));
+    for (int i = 0; i < reach<V, W>::COLUMNS; i++) {
+        to[i] = {};
+        if ((unsigned)(x + i) < width)
+            to[i] = read<V>(further(row, x + i, dy.apart));
+    }
 }
 
-/* What a row of taps adds to dx of a strip. */
-template <typename T, int V, typename W>
-static __device__ inline void
-add_gradients(const cuda_window &w, const strip &s, const raw<V, T> (&from)[reach<W>::COLUMNS],
-              const float (*weight)[CUDA_GROUP], int channel, float (&acc)[STRIP][V])
+/* What a row of taps adds to dx of a strip, and the strip to the taps' sums. */
+template <typename T, int V, typename W, int PIXELS>
+static __device__ inline void add_row(const raw<V, T> (&from)[reach<V, W>::COLUMNS],
+                                      const float (*weight)[CUDA_GROUP], int channel,
+                                      const float (&value)[PIXELS][V], float (&dx)[PIXELS][V],
+                                      float (&taps)[W::SIDE * V])
 {
+    float w[W::SIDE][V];
+
 #pragma unroll
-    for (int right = reach<W>::LEFT; right <= reach<W>::RIGHT; right++) {
-        const int x = s.x / W::STRIDE + right;
+    for (int kx = 0; kx < W::SIDE; kx++)
+#pragma unroll
+        for (int c = 0; c < V; c++)
+            w[kx][c] = weight[kx][channel + c];
+#pragma unroll
+    for (int right = reach<V, W>::LEFT; right <= reach<V, W>::RIGHT; right++) {
         float g[V];
 
-        if (x < 0 || x >= w.out_width)
-            continue;
-        spread<V>(g, from[right - reach<W>::LEFT]);
+        spread<V>(g, from[right - reach<V, W>::LEFT]);
 #pragma unroll
-        for (int j = 0; j < STRIP; j++)
+        for (int j = 0; j < PIXELS; j++)
 #pragma unroll
             for (int kx = 0; kx < W::SIDE; kx++)
                 if (meets<W>(j, kx, right))
 #pragma unroll
-                    for (int c = 0; c < V; c++)
-                        acc[j][c] += weight[kx][channel + c] * g[c];
+                    for (int c = 0; c < V; c++) {
+                        dx[j][c] += w[kx][c] * g[c];
+                        taps[kx * V + c] += value[j][c] * g[c];
+                    }
     }
 }
 
-/* dx of a strip. */
-template <typename T, int V, typename W>
-static __device__ inline void strip_gradient(const cuda_depthwise &d, const strip &s,
-                                             const place<V> &at, const float (*weight)[CUDA_GROUP],
-                                             float (&acc)[STRIP][V])
+/* dx where it goes. */
+template <typename T, int V, int PIXELS>
+static __device__ inline void give_strip(const strip_pixels<T, PIXELS> &to, bool add,
+                                         const float (&dx)[PIXELS][V])
 {
-    enum {
-        ROWS = reach<W>::COLUMNS * W::SIDE < 40 ? 2 : 1
-    }; /* of dy at a time, as registers allow */
-    raw<V, T> ahead[ROWS][reach<W>::COLUMNS];
+    raw<V, T> there[PIXELS] = {};
 
+    if (add)
 #pragma unroll
-    for (int ky = 1 - ROWS; ky < W::SIDE; ky++) {
-        if (ky + ROWS - 1 < W::SIDE)
-            read_gradients<T, V, W>(d, s, at.channel, ky + ROWS - 1, ahead[(ky + ROWS - 1) % ROWS]);
-        if (ky >= 0 && met_row<W>(d.window, s.y, ky) >= 0)
-            add_gradients<T, V, W>(d.window, s, ahead[ky % ROWS], &weight[ky * W::SIDE],
-                                   at.vector * V, acc);
+        for (int j = 0; j < PIXELS; j++)
+            if (j < to.count)
+                there[j] = read<V>(to[j]);
+#pragma unroll
+    for (int j = 0; j < PIXELS; j++) {
+        float sum[V];
+
+        spread<V>(sum, there[j]);
+#pragma unroll
+        for (int c = 0; c < V; c++)
+            sum[c] += dx[j][c];
+        if (j < to.count)
+            store<V>(to[j], sum);
     }
 }
 
-/* dx of the block's share, and the sums of it that the BN before it needs. */
-template <typename T, int V, typename W>
-static __device__ inline void data_gradient(const depthwise_call &call, const place<V> &at,
-                                            int first, int end, const float (*weight)[CUDA_GROUP],
-                                            cuda_gradient_means (&sums)[V])
+/* The sums of it that BN needs, but for the factor `inverse`. */
+template <typename T, int V, int PIXELS>
+static __device__ inline void add_sums(const channels_of_source<V> &f,
+                                       const raw<V, T> (&source)[PIXELS],
+                                       const float (&dx)[PIXELS][V], cuda_gradient_means (&sums)[V])
 {
-    const cuda_depthwise &d = call.d;
-    const cuda_window &w = d.window;
-    const channels_of_source<V> f(d.source, at.channel, d.channels);
-
-    for (int i = first + at.row; i < end && at.works; i += call.s.rows) {
-        const strip s = find_strip(call, i, w.width);
-        raw<V, T> source[STRIP], there[STRIP];
-        float acc[STRIP][V] = {};
-
-        read_strip<T, V>(d.source.x, s, w.width, at.channel, source);
-        strip_gradient<T, V, W>(d, s, at, weight, acc);
-        if (d.add_dx)
-            read_strip<T, V>(d.dx, s, w.width, at.channel, there);
 #pragma unroll
-        for (int j = 0; j < STRIP; j++) {
-            float x[V], sum[V];
+    for (int j = 0; j < PIXELS; j++) {
+        float x[V];
 
-            if (s.x + j >= w.width)
-                continue;
-            spread<V>(x, source[j]);
-            spread<V>(sum, there[j]);
+        spread<V>(x, source[j]);
 #pragma unroll
-            for (int c = 0; c < V; c++)
-                acc[j][c] = f.masked(acc[j][c], x[c], c);
-#pragma unroll
-            for (int c = 0; c < V; c++) {
-                if (f.norm) {
-                    sums[c].gradient += acc[j][c];
-                    sums[c].product += acc[j][c] * ((x[c] - f.k[c].mean) * f.k[c].inverse);
-                }
-                sum[c] = d.add_dx ? sum[c] + acc[j][c] : acc[j][c];
-            }
-            store<V>(element<T>(d.dx, s.row + s.x + j, at.channel), sum);
+        for (int c = 0; c < V; c++) {
+            sums[c].gradient += dx[j][c];
+            sums[c].product += dx[j][c] * (x[c] - f.k[c].mean);
         }
     }
 }
 
-/* A row of taps, of the strips that this thread has: channel c of tap kx in acc[kx * V + c]. */
+/* The walk over the block's share. */
 template <typename T, int V, typename W>
-static __device__ inline void taps_gradient(const depthwise_call &call, const place<V> &at,
-                                            int first, int end, int ky, float (&acc)[W::SIDE * V])
+static __device__ inline void walk(const depthwise_call &call, const place<V> &at, int first,
+                                   int end, const float (*weight)[CUDA_GROUP],
+                                   cuda_gradient_means (&sums)[V],
+                                   float (&taps)[W::SIDE][W::SIDE * V])
 {
+    enum { PIXELS = length_of_strip<V, W>::PIXELS };
     const cuda_depthwise &d = call.d;
     const cuda_window &w = d.window;
     const channels_of_source<V> f(d.source, at.channel, d.channels);
+    const pixels_of<const T> x(d.source.x, at.channel), dy(d.dy, at.channel);
+    const pixels_of<T> to(d.dx, at.channel);
 
+#pragma unroll 1
     for (int i = first + at.row; i < end && at.works; i += call.s.rows) {
-        const strip s = find_strip(call, i, w.width);
-        raw<V, T> source[STRIP], gradients[reach<W>::COLUMNS];
-        float value[STRIP][V] = {};
+        const strip s = find_strip<PIXELS>(call, i, w.width);
+        const strip_pixels<const T, PIXELS> from(x, s, w.width);
+        raw<V, T> source[PIXELS];
+        float value[PIXELS][V], dx[PIXELS][V] = {};
 
-        if (met_row<W>(w, s.y, ky) < 0)
-            continue;
-        read_strip<T, V>(d.source.x, s, w.width, at.channel, source);
-        read_gradients<T, V, W>(d, s, at.channel, ky, gradients);
+        read_strip<V, PIXELS>(from, source);
 #pragma unroll
-        for (int j = 0; j < STRIP; j++) {
-            if (s.x + j >= w.width)
-                continue;
+        for (int j = 0; j < PIXELS; j++) {
             spread<V>(value[j], source[j]);
 #pragma unroll
-            for (int c = 0; c < V; c++)
-                value[j][c] = f(value[j][c], c);
-        }
-#pragma unroll
-        for (int right = reach<W>::LEFT; right <= reach<W>::RIGHT; right++) {
-            const int x = s.x / W::STRIDE + right;
-            float g[V];
+            for (int c = 0; c < V; c++) {
+                const float there = f(value[j][c], c);
 
-            if (x < 0 || x >= w.out_width)
-                continue;
-            spread<V>(g, gradients[right - reach<W>::LEFT]);
-#pragma unroll
-            for (int j = 0; j < STRIP; j++)
-#pragma unroll
-                for (int kx = 0; kx < W::SIDE; kx++)
-                    if (meets<W>(j, kx, right))
-#pragma unroll
-                        for (int c = 0; c < V; c++)
-                            acc[kx * V + c] += value[j][c] * g[c];
+                value[j][c] = j < from.count ? there : 0.0f;
+            }
         }
+#pragma unroll
+        for (int ky = 0; ky < W::SIDE; ky++) {
+            raw<V, T> met[reach<V, W>::COLUMNS];
+
+            read_gradients<T, V, W>(w, dy, s, ky, met);
+            add_row<T, V, W, PIXELS>(met, &weight[ky * W::SIDE], at.vector * V, value, dx,
+                                     taps[ky]);
+        }
+        /* What comes through ReLU; of pixels that there are not, nothing. */
+#pragma unroll
+        for (int j = 0; j < PIXELS; j++)
+#pragma unroll
+            for (int c = 0; c < V; c++)
+                if (j >= from.count || value[j][c] <= f.floor)
+                    dx[j][c] = 0.0f;
+        if (f.norm)
+            add_sums<T, V, PIXELS>(f, source, dx, sums);
+        if (d.dx.data != nullptr)
+            give_strip<T, V, PIXELS>({to, s, w.width}, d.add_dx, dx);
     }
+#pragma unroll
+    for (int c = 0; c < V; c++)
+        sums[c].product *= f.k[c].inverse;
 }
 
 template <typename T, int V, typename W>
@@ -202,24 +230,18 @@ __global__ void __launch_bounds__(THREADS, 2) depthwise_backward(const depthwise
     const place<V> at(call.s, d.channels);
     const int first = (int)blockIdx.x * call.share,
               end = call.strips - first < call.share ? call.strips : first + call.share;
+    cuda_gradient_means sums[V] = {};
+    float taps[W::SIDE][W::SIDE * V] = {};
 
-    if (d.dx.data != nullptr) {
-        cuda_gradient_means sums[V] = {};
-
-        load_weights<V, W::TAPS>(d, at, shared->weight);
-        data_gradient<T, V, W>(call, at, first, end, shared->weight, sums);
-        if (d.sums.partial != nullptr)
-            put_sums<V>(call, at, sums, shared->means);
-    }
+    load_weights<V, W::TAPS>(d, at, shared->weight);
+    walk<T, V, W>(call, at, first, end, shared->weight, sums, taps);
 #pragma unroll
-    for (int ky = 0; ky < W::SIDE; ky++) {
-        float acc[W::SIDE * V] = {};
-
-        taps_gradient<T, V, W>(call, at, first, end, ky, acc);
-        put_taps<V, W::SIDE>(call, at, W::TAPS, ky * W::SIDE, acc, shared->rows);
-    }
-    if (d.dx.data != nullptr && d.sums.partial != nullptr &&
-        last_block(&d.sums.counters[blockIdx.y], gridDim.x, &shared->ended))
+    for (int ky = 0; ky < W::SIDE; ky++)
+        put_taps<V, W::SIDE>(call, at, W::TAPS, ky * W::SIDE, taps[ky], shared->rows);
+    if (d.dx.data == nullptr || d.sums.partial == nullptr)
+        return;
+    put_sums<V>(call, at, sums, shared->means);
+    if (last_block(&d.sums.counters[blockIdx.y], gridDim.x, &shared->ended))
         finish_gradient_sums(d.sums, at.first, at.count, (int)gridDim.x, shared->sums);
 }
 
@@ -233,14 +255,17 @@ int seki_cuda_depthwise_blocks(const struct cuda_depthwise *d)
 }
 
 struct backward {
-    template <typename T, int V, typename W>
+    /* A thread has registers for the sums of 9 taps of 8 channels, or of 25 of 2. */
+    template <typename T, int WIDTH, typename W>
     static cudaError_t sized(const struct cuda_queue *queue, const cuda_depthwise *d)
     {
+        enum { V = W::TAPS > 9 ? 2 : WIDTH };
         const sharing s = share_out<V>(d->channels);
 
         return launch(queue, depthwise_backward<T, V, W>,
                       dim3((unsigned)seki_cuda_depthwise_blocks(d), (unsigned)s.groups),
-                      sizeof(depthwise_shared<V, W>), call_of(d, s, true, STRIP));
+                      sizeof(depthwise_shared<V, W>),
+                      call_of(d, s, true, length_of_strip<V, W>::PIXELS));
     }
 
     template <typename T>

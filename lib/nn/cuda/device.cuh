@@ -139,12 +139,23 @@ template <int V, typename T> static __device__ inline raw<V, T> read(const T *fr
 template <int V, typename T>
 static __device__ inline void spread(float (&to)[V], const raw<V, T> &from)
 {
-    T values[V];
+    if constexpr (sizeof(T) == 2 && V % 2 == 0) { /* one operation each */
+        unsigned twos[V / 2];
 
-    memcpy(values, &from.bytes, sizeof(values));
+        memcpy(twos, &from.bytes, sizeof(twos));
 #pragma unroll
-    for (int i = 0; i < V; i++)
-        to[i] = to_float(values[i]);
+        for (int i = 0; i < V; i += 2) {
+            to[i] = __uint_as_float(twos[i / 2] << 16);
+            to[i + 1] = __uint_as_float(twos[i / 2] & 0xffff0000u);
+        }
+    } else {
+        T values[V];
+
+        memcpy(values, &from.bytes, sizeof(values));
+#pragma unroll
+        for (int i = 0; i < V; i++)
+            to[i] = to_float(values[i]);
+    }
 }
 
 /* Two as `put` leaves them, side by side. */
@@ -213,20 +224,27 @@ static __device__ inline T *element(const cuda_view &view, long long pixel, int 
     return static_cast<T *>(view.data) + pixel * view.stride + channel;
 }
 
+/* The same channel of the pixel `count` further. */
+template <typename T> static __device__ inline T *further(T *pixel, int count, unsigned apart)
+{
+    return reinterpret_cast<T *>(const_cast<char *>(reinterpret_cast<const char *>(pixel)) +
+                                 (size_t)(unsigned)count * apart);
+}
+
 /* The pixels of a view, from a channel on: where many are read, an address is one product. */
 template <typename T> struct pixels_of {
-    const char *first;
+    char *first;
     unsigned apart; /* bytes */
 
     __device__ pixels_of(const cuda_view &view, int channel)
-        : first(reinterpret_cast<const char *>(static_cast<const T *>(view.data) + channel)),
+        : first(static_cast<char *>(view.data) + channel * (int)sizeof(T)),
           apart((unsigned)view.stride * (unsigned)sizeof(T))
     {
     }
 
-    __device__ const T *operator[](int pixel) const
+    __device__ T *operator[](int pixel) const
     {
-        return reinterpret_cast<const T *>(first + (size_t)(unsigned)pixel * apart);
+        return reinterpret_cast<T *>(first + (size_t)(unsigned)pixel * apart);
     }
 };
 
@@ -251,70 +269,79 @@ static __device__ inline float normalise(float z, const cuda_coefficients &k)
     return (z - k.mean) * k.factor + k.shift;
 }
 
-/* NaN stays NaN. */
-static __device__ inline float rectify(float value)
+/* No less than `least`; NaN stays NaN. */
+static __device__ inline float at_least(float value, float least)
 {
-    return value <= 0.0f ? 0.0f : value;
+#ifdef __CUDA_ARCH__
+    float result;
+
+    asm("max.NaN.f32 %0, %1, %2;" : "=f"(result) : "f"(value), "f"(least));
+    return result;
+#else
+    return value <= least ? least : value;
+#endif
 }
 
-/* The coefficients of V channels, read once for many pixels. */
+static __device__ inline float rectify(float value)
+{
+    return at_least(value, 0.0f);
+}
+
+/* The coefficients of V channels, read once for many pixels. Without BN they leave a value as it
+ * is, without ReLU its floor is below all: so that nothing is asked of a value. */
 template <int V> struct channels_of_source {
     cuda_coefficients k[V];
-    bool norm, relu;
+    bool norm;
+    float floor;
 
     __device__ channels_of_source(const cuda_source &source, int channel, int count)
-        : norm(source.coefficients != nullptr), relu(source.relu)
+        : norm(source.coefficients != nullptr), floor(source.relu ? 0.0f : -INFINITY)
     {
 #pragma unroll
-        for (int i = 0; i < V; i++)
+        for (int i = 0; i < V; i++) {
+            k[i] = {0.0f, 1.0f, 1.0f, 0.0f};
             if (norm)
                 k[i] = source.coefficients[channel + i < count ? channel + i : 0];
-    }
-
-    /* Before ReLU. */
-    __device__ float before(float x, int i) const
-    {
-        return norm ? normalise(x, k[i]) : x;
+        }
     }
 
     __device__ float operator()(float x, int i) const
     {
-        const float value = before(x, i);
-
-        return relu ? rectify(value) : value;
+        return at_least(normalise(x, k[i]), floor);
     }
 
     /* What of a gradient comes through ReLU. */
     __device__ float masked(float gradient, float x, int i) const
     {
-        return relu & (before(x, i) <= 0.0f) ? 0.0f : gradient;
+        return normalise(x, k[i]) <= floor ? 0.0f : gradient;
     }
 };
 
+/* In the same way of a gradient. Where z is not read it must be some number. */
 template <int V> struct channels_of_gradient {
     cuda_coefficients k[V];
     cuda_gradient_means means[V];
-    bool norm, gathered, relu;
+    float gain[V], floor;
+    bool reads_z;
 
     __device__ channels_of_gradient(const cuda_gradient &gradient, int channel, int count)
-        : norm(gradient.coefficients != nullptr), gathered(gradient.means != nullptr),
-          relu(gradient.relu)
+        : floor(gradient.relu ? 0.0f : -INFINITY),
+          reads_z(gradient.coefficients != nullptr || gradient.relu)
     {
 #pragma unroll
         for (int i = 0; i < V; i++) {
-            if (!norm)
-                continue;
             const int at = channel + i < count ? channel + i : 0;
 
-            k[i] = gradient.coefficients[at];
-            if (gathered)
-                means[i] = gradient.means[at];
+            k[i] = {0.0f, 1.0f, 1.0f, 0.0f};
+            means[i] = {0.0f, 0.0f};
+            gain[i] = 1.0f;
+            if (gradient.coefficients != nullptr)
+                k[i] = gradient.coefficients[at];
+            if (gradient.means == nullptr)
+                continue;
+            means[i] = gradient.means[at];
+            gain[i] = k[i].factor;
         }
-    }
-
-    __device__ bool reads_z() const
-    {
-        return norm || relu;
     }
 
     __device__ float normalised(float z, int i) const
@@ -325,31 +352,28 @@ template <int V> struct channels_of_gradient {
     /* Of the BN's result. */
     __device__ float after(float dy, float z, int i) const
     {
-        return relu && (norm ? normalise(z, k[i]) : z) <= 0.0f ? 0.0f : dy;
+        return normalise(z, k[i]) <= floor ? 0.0f : dy;
     }
 
     /* Of z. */
     __device__ float operator()(float dy, float z, int i) const
     {
-        const float g = after(dy, z, i);
-
-        if (!gathered)
-            return g;
-        return k[i].factor * (g - means[i].gradient - normalised(z, i) * means[i].product);
+        return gain[i] *
+               (after(dy, z, i) - means[i].gradient - normalised(z, i) * means[i].product);
     }
 };
 
 /* keep[image] * dy, and z where it is wanted, of V channels of a pixel. */
 template <int V, typename T>
-static __device__ inline void load_gradient(const cuda_gradient &gradient, bool with_z,
-                                            long long pixel, int channel, float (&dy)[V],
+static __device__ inline void load_gradient(const cuda_gradient &gradient, const divisor &pixels,
+                                            bool with_z, int pixel, int channel, float (&dy)[V],
                                             float (&z)[V])
 {
     load<V>(dy, element<const T>(gradient.dy, pixel, channel));
     if (with_z)
         load<V>(z, element<const T>(gradient.z, pixel, channel));
     if (gradient.keep != nullptr) {
-        const float keep = gradient.keep[(int)pixel / gradient.pixels];
+        const float keep = gradient.keep[pixel / pixels];
 
 #pragma unroll
         for (int i = 0; i < V; i++)

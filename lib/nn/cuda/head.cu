@@ -5,7 +5,7 @@
 #include "nn/cuda/sums.cuh"
 
 struct head_shared {
-    float rows[THREADS];
+    float rows[sum_space<1, 1>::COUNT];
 };
 
 /* A block has an image and up to 64 channels (blockIdx.y); its rows of threads share the pixels. */
@@ -25,9 +25,13 @@ template <typename T> __global__ void __launch_bounds__(THREADS, 1) image_mean(c
 
     for (int p = at.row; p < h.pixels && at.works; p += call.s.rows)
         sum[0] += to_float(*element<const T>(h.x, (long long)image * h.pixels + p, at.channel));
-    merge_rows<1>(sum, shared->rows, call.s, at.row);
-    if (at.row == 0 && at.works)
-        h.mean[(size_t)image * (size_t)h.channels + (size_t)at.channel] = sum[0] / (float)h.pixels;
+    float *mean = h.mean + (size_t)image * (size_t)h.channels + at.first;
+    const float pixels = (float)h.pixels;
+
+    sum_rows<1>(sum, shared->rows, call.s, [=](int, int vector, float all) {
+        if (vector < at.count)
+            mean[vector] = all / pixels;
+    });
 }
 
 static __device__ inline float sum_of_warp(float value)

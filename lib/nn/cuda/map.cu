@@ -7,6 +7,7 @@
 struct map_call {
     cuda_map m;
     sharing s;
+    divisor pixels;
 };
 
 template <typename T, int V> __global__ void __launch_bounds__(THREADS, 1) map(const map_call call)
@@ -19,7 +20,7 @@ template <typename T, int V> __global__ void __launch_bounds__(THREADS, 1) map(c
     if (!at.works || p >= m.images * m.pixels)
         return;
     const channels_of_source<V> f(m.source, at.channel, m.channels);
-    const float keep = m.keep != nullptr ? m.keep[p / m.pixels] : 1.0f;
+    const float keep = m.keep != nullptr ? m.keep[p / call.pixels] : 1.0f;
     float value[V];
 
     load<V>(value, element<const T>(m.source.x, p, at.channel));
@@ -32,6 +33,7 @@ template <typename T, int V> __global__ void __launch_bounds__(THREADS, 1) map(c
 struct unmap_call {
     cuda_unmap u;
     sharing s;
+    divisor pixels;
 };
 
 template <typename T, int V>
@@ -47,7 +49,7 @@ __global__ void __launch_bounds__(THREADS, 1) unmap(const unmap_call call)
     const channels_of_gradient<V> g(u.gradient, at.channel, u.channels);
     float dy[V], z[V] = {};
 
-    load_gradient<V, T>(u.gradient, g.reads_z(), p, at.channel, dy, z);
+    load_gradient<V, T>(u.gradient, call.pixels, g.reads_z, p, at.channel, dy, z);
 #pragma unroll
     for (int c = 0; c < V; c++)
         dy[c] = g(dy[c], z[c], c);
@@ -56,7 +58,7 @@ __global__ void __launch_bounds__(THREADS, 1) unmap(const unmap_call call)
 
 template <int V> struct means_shared {
     union {
-        cuda_gradient_means means[THREADS * V];
+        cuda_gradient_means means[sum_space<V, V>::COUNT];
         double sums[THREADS];
     };
     unsigned ended;
@@ -79,21 +81,25 @@ __global__ void __launch_bounds__(THREADS, 1) gradient_means(const unmap_call ca
          p += (int)gridDim.x * call.s.rows) {
         float dy[V], z[V];
 
-        load_gradient<V, T>(u.gradient, true, p, at.channel, dy, z);
+        load_gradient<V, T>(u.gradient, call.pixels, true, p, at.channel, dy, z);
 #pragma unroll
         for (int c = 0; c < V; c++) {
             const float after = g.after(dy[c], z[c], c);
 
             sums[c].gradient += after;
-            sums[c].product += after * g.normalised(z[c], c);
+            sums[c].product += after * (z[c] - g.k[c].mean);
         }
     }
-    merge_rows<V>(sums, shared->means, call.s, at.row);
 #pragma unroll
     for (int c = 0; c < V; c++)
-        if (at.row == 0 && at.works && at.vector * V + c < at.count)
-            u.sums.partial[(size_t)blockIdx.x * (size_t)u.channels + (size_t)(at.channel + c)] =
-                sums[c];
+        sums[c].product *= g.k[c].inverse;
+    cuda_gradient_means *part = u.sums.partial + (size_t)blockIdx.x * (size_t)u.channels + at.first;
+
+    sum_rows<V>(sums, shared->means, call.s,
+                [=](int i, int vector, const cuda_gradient_means &sum) {
+                    if (vector * V + i < at.count)
+                        part[vector * V + i] = sum;
+                });
     if (last_block(&u.sums.counters[blockIdx.y], gridDim.x, &shared->ended))
         finish_gradient_sums(u.sums, at.first, at.count, (int)gridDim.x, shared->sums);
 }
@@ -137,7 +143,7 @@ static unsigned row_blocks(int rows, const sharing &s)
 template <typename T, int V>
 static cudaError_t launch_map(const struct cuda_queue *queue, const cuda_map *m)
 {
-    const map_call call = {*m, share_out<V>(m->channels)};
+    const map_call call = {*m, share_out<V>(m->channels), divisor_of(m->pixels)};
 
     return launch(queue, map<T, V>,
                   dim3(row_blocks(m->images * m->pixels, call.s), (unsigned)call.s.groups), 0,
@@ -177,7 +183,7 @@ int seki_cuda_gradient_blocks(const struct cuda_unmap *u)
 template <typename T, int V>
 static cudaError_t launch_unmap(const struct cuda_queue *queue, const cuda_unmap *u, bool means)
 {
-    const unmap_call call = {*u, share_out<V>(u->channels)};
+    const unmap_call call = {*u, share_out<V>(u->channels), divisor_of(u->gradient.pixels)};
     const unsigned groups = (unsigned)call.s.groups;
 
     if (means)

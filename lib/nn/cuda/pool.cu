@@ -13,7 +13,7 @@ struct pool_call {
 };
 
 template <int V> struct pool_shared {
-    cuda_moment moments[THREADS * V];
+    cuda_moment moments[sum_space<V, V>::COUNT];
     double sums[THREADS];
     unsigned ended;
 };
@@ -133,12 +133,12 @@ static __device__ inline void end_moments(const cuda_moments &out, const sharing
                                           const place<V> &at, cuda_moment (&sum)[V],
                                           cuda_moment *shared, double *doubles, unsigned *ended)
 {
-    merge_rows<V>(sum, shared, s, at.row);
-#pragma unroll
-    for (int c = 0; c < V; c++)
-        if (at.row == 0 && at.works && at.vector * V + c < at.count)
-            out.partial[(size_t)blockIdx.x * (size_t)out.channels + (size_t)(at.channel + c)] =
-                sum[c];
+    cuda_moment *part = out.partial + (size_t)blockIdx.x * (size_t)out.channels + at.first;
+
+    sum_rows<V>(sum, shared, s, [=](int i, int vector, const cuda_moment &all) {
+        if (vector * V + i < at.count)
+            part[vector * V + i] = all;
+    });
     if (last_block(&out.counters[blockIdx.y], gridDim.x, ended))
         finish_moments(out, at.first, at.count, (int)gridDim.x, doubles);
 }
@@ -210,6 +210,7 @@ static __device__ inline void read_pixel(const cuda_pool &p, bool with_z, int ch
     if (to->o.image < 0)
         return;
     to->dy = read<V>(element<const T>(g.dy, from, channel));
+    to->z = {};
     if (with_z)
         to->z = read<V>(element<const T>(g.z, from, channel));
     to->keep = g.keep != nullptr ? g.keep[to->o.image] : 1.0f;
@@ -241,7 +242,7 @@ __global__ void __launch_bounds__(THREADS, 4) pool_backward(const pool_call call
         for (int t = 0; t < AHEAD; t++) {
             ahead[t].o =
                 met(w, q, (first + t) / width_of<SIDE>(w), (first + t) % width_of<SIDE>(w));
-            read_pixel<T, V>(p, g.reads_z(), at.channel, &ahead[t]);
+            read_pixel<T, V>(p, g.reads_z, at.channel, &ahead[t]);
         }
 #pragma unroll
         for (int t = 0; t < AHEAD; t++) {
@@ -265,7 +266,7 @@ __global__ void __launch_bounds__(THREADS, 4) pool_backward(const pool_call call
             }
         }
     }
-    if (f.relu) {
+    if (p.source.relu) {
         float x[V];
 
         load<V>(x, element<const T>(p.source.x, i, at.channel));

@@ -34,43 +34,46 @@ static __device__ inline void merge(cuda_moment *sum, const cuda_moment &more)
     sum->count = count;
 }
 
-/* The threads of row 0 get the sum over the rows, in an order that is always the same. Every thread
- * of the block calls it; `shared` holds THREADS * V and may be used again at once. */
-template <int V, typename Item>
-static __device__ inline void merge_rows(Item (&value)[V], Item *shared, const sharing &s, int row)
+/* Numbers of shared memory for V values a thread, of up to CUDA_GROUP / EACH threads in a row. */
+template <int V, int EACH> struct sum_space {
+    enum { COUNT = V * (THREADS + CUDA_GROUP / EACH) };
+};
+
+/* The sums over the rows of V values of each thread, in an order that is always the same:
+ * give(i, vector, sum) is called for value i of each vector, by one thread. Every thread of the
+ * block calls it; `shared` may be used again after the next __syncthreads. */
+template <int V, typename Item, typename F>
+static __device__ inline void sum_rows(const Item (&value)[V], Item *shared, const sharing &s,
+                                       F give)
 {
-    enum { APART = 4 }; /* sums that do not wait for each other */
-    Item *own = &shared[threadIdx.x];
+    enum { APART = 4 };                    /* sums that do not wait for each other */
+    const int apart = THREADS + s.vectors; /* neighbours begin in other banks */
 
     __syncthreads();
 #pragma unroll
     for (int i = 0; i < V; i++)
-        own[i * THREADS] = value[i];
+        shared[i * apart + (int)threadIdx.x] = value[i];
     __syncthreads();
+#pragma unroll 1
     for (int o = (int)threadIdx.x; o < V * s.vectors; o += THREADS) {
-        const int i = o / s.vectors, first = i % s.rows; /* neighbours begin in other banks */
-        Item *column = &shared[i * THREADS + o % s.vectors];
+        const int i = o / s.vectors;
+        const Item *column = &shared[o + i * THREADS];
         Item sums[APART] = {};
+        int r = 0;
 
-        for (int r = 0; r < s.rows; r += APART)
+#pragma unroll 1
+        for (; r + APART <= s.rows; r += APART)
 #pragma unroll
             for (int k = 0; k < APART; k++)
-                if (r + k < s.rows) {
-                    const int at = first + r + k;
-
-                    merge(&sums[k], column[(at < s.rows ? at : at - s.rows) * s.vectors]);
-                }
+                merge(&sums[k], column[(r + k) * s.vectors]);
+#pragma unroll 1
+        for (; r < s.rows; r++)
+            merge(&sums[0], column[r * s.vectors]);
         merge(&sums[0], sums[1]);
         merge(&sums[2], sums[3]);
         merge(&sums[0], sums[2]);
-        *column = sums[0]; /* nobody else's */
+        give(i, o - i * s.vectors, sums[0]);
     }
-    __syncthreads();
-#pragma unroll
-    for (int i = 0; i < V; i++)
-        if (row == 0)
-            value[i] = own[i * THREADS];
-    __syncthreads();
 }
 
 /* ---- Sums over the blocks of a grid -------------------------------------------------------- */
