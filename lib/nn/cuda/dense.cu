@@ -8,9 +8,9 @@
 
 enum { BLOCK_ROWS = WARPS * TILES * ROWS }; /* pixels of a block at a time */
 
-template <int TYPE, int NT> struct dense_shared {
-    typename factor<TYPE>::type weight[NT * COLUMNS][chunk<TYPE>::STRIDE];
-    chunk_norm<chunk<TYPE>::SIZE> norm;
+template <int TYPE, int NT, int KIND> struct dense_shared {
+    typename factor<TYPE>::type weight[NT * COLUMNS][chunk<TYPE, NT, KIND>::STRIDE];
+    chunk_norm<chunk<TYPE, NT, KIND>::SIZE> norm;
     stage stages[WARPS];
     cuda_moment moments[WARPS][NT * COLUMNS];
     double sums[THREADS];
@@ -20,15 +20,16 @@ template <int TYPE, int NT> struct dense_shared {
 /* ---- Products ------------------------------------------------------------------------------ */
 
 /* acc += 16 inputs of all the warp's pixels times their weights. */
-template <int TYPE, int NT>
+template <int TYPE, int NT, int KIND>
 static __device__ inline void multiply(const four<TYPE> (&pixels)[TILES][2], int k,
-                                       dense_shared<TYPE, NT> *shared, float (&acc)[TILES][NT][4])
+                                       dense_shared<TYPE, NT, KIND> *shared,
+                                       float (&acc)[TILES][NT][4])
 {
     right<TYPE> weights[NT];
 
 #pragma unroll
     for (int n = 0; n < NT; n++)
-        weights[n].set(&shared->weight[n * COLUMNS][k], chunk<TYPE>::STRIDE, 4);
+        weights[n].set(&shared->weight[n * COLUMNS][k], chunk<TYPE, NT, KIND>::STRIDE, 4);
 #pragma unroll
     for (int r = 0; r < TILES; r++) {
         left<TYPE> a;
@@ -43,10 +44,10 @@ static __device__ inline void multiply(const four<TYPE> (&pixels)[TILES][2], int
 /* What the inputs of a chunk are multiplied by, and what normalises them. */
 template <int TYPE, int NT, bool BACKWARD, int KIND>
 static __device__ inline void load_chunk(const cuda_dense &d, int column, int first, int tap,
-                                         dense_shared<TYPE, NT> *shared)
+                                         int taps, dense_shared<TYPE, NT, KIND> *shared)
 {
     __syncthreads();
-    load_weights<TYPE, NT, BACKWARD, KIND>(d, column, first, tap, shared->weight);
+    load_weights<TYPE, NT, BACKWARD, KIND>(d, column, first, tap, taps, shared->weight);
     if (BACKWARD && d.gradient.coefficients != nullptr)
         load_norm(d.gradient.coefficients, d.gradient.means, first, d.outputs, &shared->norm);
     if (!BACKWARD && d.source.coefficients != nullptr)
@@ -80,22 +81,40 @@ template <typename T, int NT, bool BACKWARD, int KIND> struct ahead_of_use {
     };
 };
 
+/* Inputs of a tap in shared memory, and whether all taps' find room there. */
+static __device__ inline int in_sixteens(int inputs)
+{
+    return (inputs + SUMMED - 1) / SUMMED * SUMMED;
+}
+
+template <int TYPE, int NT, int KIND> static __device__ inline bool finds_room(int taps, int inputs)
+{
+    return taps * in_sixteens(inputs) <= chunk<TYPE, NT, KIND>::SIZE;
+}
+
 /* acc of all the warp's tiles and columns. */
 template <typename T, int TYPE, int NT, bool BACKWARD, int KIND>
-static __device__ inline void accumulate(const dense_call &call, int column,
-                                         const dense_pixel (&pixels)[TILES][2],
-                                         const float (&keep)[TILES][2], bool loaded,
-                                         dense_shared<TYPE, NT> *shared, float (&acc)[TILES][NT][4])
+static __device__ inline void
+accumulate(const dense_call &call, int column, const dense_pixel (&pixels)[TILES][2],
+           const float (&keep)[TILES][2], bool loaded, dense_shared<TYPE, NT, KIND> *shared,
+           float (&acc)[TILES][NT][4])
 {
-    enum { STEPS = ahead_of_use<T, NT, BACKWARD, KIND>::STEPS, CHUNK = chunk<TYPE>::SIZE };
+    enum {
+        STEPS = ahead_of_use<T, NT, BACKWARD, KIND>::STEPS,
+        CHUNK = chunk<TYPE, NT, KIND>::SIZE
+    };
     const cuda_dense &d = call.d;
     const int read = BACKWARD ? d.outputs : d.inputs;
     const int taps = KIND == POINTWISE ? 1 : d.window.kernel_height * d.window.kernel_width;
     const bool with_z = d.gradient.coefficients != nullptr || d.gradient.relu;
+    const bool together = finds_room<TYPE, NT, KIND>(taps, read);
 
-    for (int tap = 0; tap < taps; tap++) {
-        const dense_pixels<T, BACKWARD, KIND> met(d, pixels, tap / d.window.kernel_width,
-                                                  tap % d.window.kernel_width);
+    for (int tap = 0, ky = 0, kx = 0; tap < taps; tap++) {
+        const dense_pixels<T, BACKWARD, KIND> met(call, pixels, ky, kx);
+        const int place = together ? tap * in_sixteens(read) : 0;
+
+        kx = kx + 1 < d.window.kernel_width ? kx + 1 : 0;
+        ky += kx == 0;
 
         for (int first = 0; first < read; first += CHUNK) {
             const int width = read - first < CHUNK ? read - first : CHUNK;
@@ -105,8 +124,9 @@ static __device__ inline void accumulate(const dense_call &call, int column,
             for (int s = 0; s < STEPS; s++)
                 if (s * SUMMED < width)
                     met.read(&ahead[s], first + s * SUMMED, with_z);
-            if (!loaded)
-                load_chunk<TYPE, NT, BACKWARD, KIND>(d, column, first, tap, shared);
+            if (!loaded && (tap == 0 || !together))
+                load_chunk<TYPE, NT, BACKWARD, KIND>(d, column, first, tap, together ? taps : 1,
+                                                     shared);
             for (int k = 0; k < width; k += STEPS * SUMMED)
 #pragma unroll
                 for (int s = 0; s < STEPS; s++) {
@@ -119,17 +139,17 @@ static __device__ inline void accumulate(const dense_call &call, int column,
                                  ahead[s], factors);
                     if (next < width)
                         met.read(&ahead[s], first + next, with_z);
-                    multiply<TYPE, NT>(factors, here, shared, acc);
+                    multiply<TYPE, NT, KIND>(factors, place + here, shared, acc);
                 }
         }
     }
 }
 
 /* From the lanes' moments to the block's, and to coefficients where it is the last. */
-template <int TYPE, int NT>
+template <int TYPE, int NT, int KIND>
 static __device__ inline void end_moments(const cuda_moments &out,
                                           const dense_moments<2 * NT> &lane, int column,
-                                          dense_shared<TYPE, NT> *shared)
+                                          dense_shared<TYPE, NT, KIND> *shared)
 {
     const int columns = out.channels - column < NT * COLUMNS ? out.channels - column : NT * COLUMNS;
 
@@ -155,9 +175,9 @@ __global__ void __launch_bounds__(THREADS, TYPE == CUDA_BF16 && NT == 2 ? 3 : 2)
     begin_kernel();
     const cuda_dense &d = call.d;
     const cuda_window &w = d.window;
-    dense_shared<TYPE, NT> *shared = shared_memory<dense_shared<TYPE, NT>>();
+    dense_shared<TYPE, NT, KIND> *shared = shared_memory<dense_shared<TYPE, NT, KIND>>();
     const int read = BACKWARD ? d.outputs : d.inputs, column = (int)blockIdx.y * NT * COLUMNS;
-    const bool once = w.kernel_height * w.kernel_width == 1 && read <= chunk<TYPE>::SIZE;
+    const bool once = finds_room<TYPE, NT, KIND>(w.kernel_height * w.kernel_width, read);
     bool loaded = false;
     dense_moments<2 *NT> lane = {};
 
@@ -188,7 +208,7 @@ __global__ void __launch_bounds__(THREADS, TYPE == CUDA_BF16 && NT == 2 ? 3 : 2)
             add_moments<NT>(&lane, acc, pixels);
     }
     if (!BACKWARD && d.moments.partial != nullptr)
-        end_moments<TYPE, NT>(d.moments, lane, column, shared);
+        end_moments<TYPE, NT, KIND>(d.moments, lane, column, shared);
 }
 
 /* ---- Launching ----------------------------------------------------------------------------- */
@@ -206,12 +226,14 @@ int seki_cuda_dense_blocks(const struct cuda_dense *call)
                       is_pointwise(call->window) ? CUDA_BLOCKS : CUDA_MAX_BLOCKS);
 }
 
-/* A gradient leaves no moments to be summed, so there may be a block for all of its pixels. */
+/* A gradient leaves no moments to be summed, so there may be a block for all of its pixels; but
+ * each has the weights of a window to read. */
 static int blocks_of(const cuda_dense *call, bool backward)
 {
     enum { MANY = 4096 };
 
-    return backward ? blocks_for(rows_of(call, true), BLOCK_ROWS, MANY)
+    return backward ? blocks_for(rows_of(call, true), BLOCK_ROWS,
+                                 is_pointwise(call->window) ? MANY : CUDA_MAX_BLOCKS)
                     : seki_cuda_dense_blocks(call);
 }
 
@@ -223,7 +245,7 @@ static cudaError_t launch_columns(const struct cuda_queue *queue, const dense_ca
                    groups = (unsigned)((written + NT * COLUMNS - 1) / (NT * COLUMNS));
 
     return launch(queue, dense<T, TYPE, NT, BACKWARD, KIND>, dim3(blocks, groups),
-                  sizeof(dense_shared<TYPE, NT>), call);
+                  sizeof(dense_shared<TYPE, NT, KIND>), call);
 }
 
 /* Tiles of 8 columns of a block, an even number up to `most`: as few as share out the columns
@@ -285,15 +307,17 @@ template <typename T, bool BACKWARD> static bool has_fours(const cuda_dense *d)
 template <typename T, int TYPE, bool BACKWARD>
 static cudaError_t launch_typed(const struct cuda_queue *queue, const cuda_dense *d)
 {
-    /* Exact products and a window's gradient leave no registers for more. */
-    enum { WIDE = TYPE == CUDA_FP32 && BACKWARD ? 2 : most_tiles<T>::COUNT };
-    const int tiles =
-        tiles_of(BACKWARD ? d->inputs : d->outputs, blocks_of(d, BACKWARD), most_tiles<T>::COUNT);
+    /* Exact products and a window's gradient leave no registers for more; a window's weights no
+     * shared memory. */
+    enum { WIDE = TYPE == CUDA_FP32 && BACKWARD ? 2 : 4 };
+    const bool pointwise = is_pointwise(d->window) && (size_t)d->weight % 16 == 0;
+    const int tiles = tiles_of(BACKWARD ? d->inputs : d->outputs, blocks_of(d, BACKWARD),
+                               pointwise ? (int)most_tiles<T>::COUNT : (int)WIDE);
     const dense_call call = dense_call_of(d, BACKWARD);
 
     if (!has_fours<T, BACKWARD>(d)) /* such are few: of three colours, or of a small test */
         return launch_columns<T, TYPE, 2, BACKWARD, SINGLES>(queue, call);
-    if (is_pointwise(d->window) && (size_t)d->weight % 16 == 0)
+    if (pointwise)
         return launch_pointwise<T, TYPE, BACKWARD>(queue, call, tiles);
     return tiles == 2 ? launch_columns<T, TYPE, 2, BACKWARD, FOURS>(queue, call)
                       : launch_columns<T, TYPE, WIDE, BACKWARD, FOURS>(queue, call);

@@ -22,6 +22,7 @@ enum {
 struct dense_call {
     cuda_dense d;
     divisor width, height, plane; /* of what is written */
+    divisor stride_height, stride_width;
 };
 
 static inline dense_call dense_call_of(const cuda_dense *d, bool backward)
@@ -29,7 +30,12 @@ static inline dense_call dense_call_of(const cuda_dense *d, bool backward)
     const cuda_window &w = d->window;
     const int height = backward ? w.height : w.out_height, width = backward ? w.width : w.out_width;
 
-    return {*d, divisor_of(width), divisor_of(height), divisor_of(height * width)};
+    return {*d,
+            divisor_of(width),
+            divisor_of(height),
+            divisor_of(height * width),
+            divisor_of(w.stride_height),
+            divisor_of(w.stride_width)};
 }
 
 static inline bool is_pointwise(const cuda_window &w)
@@ -67,8 +73,10 @@ static __device__ inline dense_pixel find_pixel(const dense_call &call, int p)
 
 /* The pixel that it meets through tap (ky, kx), or -1. */
 template <bool BACKWARD, int KIND>
-static __device__ inline int met(const cuda_window &w, const dense_pixel &pixel, int ky, int kx)
+static __device__ inline int met(const dense_call &call, const dense_pixel &pixel, int ky, int kx)
 {
+    const cuda_window &w = call.d.window;
+
     if (!pixel.valid)
         return -1;
     if (KIND == POINTWISE)
@@ -83,11 +91,14 @@ static __device__ inline int met(const cuda_window &w, const dense_pixel &pixel,
     }
     const int y = pixel.y + w.padding_height - ky, x = pixel.x + w.padding_width - kx;
 
-    if (y < 0 || x < 0 || y % w.stride_height != 0 || x % w.stride_width != 0)
+    if (y < 0 || x < 0)
         return -1;
-    if (y / w.stride_height >= w.out_height || x / w.stride_width >= w.out_width)
+    const int out_y = y / call.stride_height, out_x = x / call.stride_width;
+
+    if (out_y * w.stride_height != y || out_x * w.stride_width != x || out_y >= w.out_height ||
+        out_x >= w.out_width)
         return -1;
-    return pixel.base + y / w.stride_height * w.out_width + x / w.stride_width;
+    return pixel.base + out_y * w.out_width + out_x;
 }
 
 /* ---- Channels as they lie in memory -------------------------------------------------------- */
@@ -123,21 +134,23 @@ template <typename T, bool BACKWARD, int KIND> struct dense_pixels {
     const T *x[TILES][2], *z[TILES][2]; /* the lane's first channel */
     int channels[TILES][2];             /* 0 outside of the picture */
 
-    __device__ dense_pixels(const cuda_dense &d, const dense_pixel (&pixels)[TILES][2], int ky,
+    __device__ dense_pixels(const dense_call &call, const dense_pixel (&pixels)[TILES][2], int ky,
                             int kx)
     {
-        const cuda_view &view = BACKWARD ? d.gradient.dy : d.source.x;
+        const cuda_dense &d = call.d;
+        const pixels_of<const T> all(BACKWARD ? d.gradient.dy : d.source.x, 4 * slot()),
+            all_z(d.gradient.z, 4 * slot());
 
 #pragma unroll
         for (int r = 0; r < TILES; r++)
 #pragma unroll
             for (int h = 0; h < 2; h++) {
-                const int at = met<BACKWARD, KIND>(d.window, pixels[r][h], ky, kx);
+                const int at = met<BACKWARD, KIND>(call, pixels[r][h], ky, kx);
 
                 channels[r][h] = KIND != POINTWISE && at < 0 ? 0 : BACKWARD ? d.outputs : d.inputs;
-                x[r][h] = element<const T>(view, at < 0 ? 0 : at, 4 * slot());
+                x[r][h] = all[at < 0 ? 0 : at];
                 if (BACKWARD)
-                    z[r][h] = element<const T>(d.gradient.z, at < 0 ? 0 : at, 4 * slot());
+                    z[r][h] = all_z[at < 0 ? 0 : at];
             }
     }
 
@@ -167,11 +180,17 @@ template <typename T, bool BACKWARD, int KIND> struct dense_pixels {
 
 /* ---- What becomes of them ------------------------------------------------------------------ */
 
-/* Inputs in shared memory at a time, 16 KiB and less for 64 columns. A row more than a multiple of
- * 128 bytes: lanes that read neighbouring rows then meet other banks. */
-template <int TYPE> struct chunk {
+/* Inputs in shared memory at a time, of all taps side by side where there is room: 20 KiB and less.
+ * A row is 32 bytes of bf16, or 64 of floats, more than a multiple of 128, or 32 less: lanes that
+ * read neighbouring rows then meet other banks. */
+template <int TYPE, int NT, int KIND> struct chunk {
     enum {
-        SIZE = 256 / (int)sizeof(typename factor<TYPE>::type),
+        EACH = (int)sizeof(typename factor<TYPE>::type),
+        SIZE = (KIND == POINTWISE ? 256
+                : NT <= 2         ? 1152
+                : EACH == 2       ? 576
+                                  : 512) /
+               EACH,
         STRIDE = SIZE + 16,
     };
 };
@@ -354,17 +373,18 @@ static __device__ inline unsigned row_of(unsigned column)
 }
 
 /* Where the inputs' weights lie, in memory and in shared memory. */
-template <int TYPE> struct dense_weight {
-    const float *from;        /* of the first column and the first input */
+template <int TYPE, int STRIDE> struct dense_weight {
+    const float *from;        /* of the first column, the first input and the first tap */
     unsigned column, input;   /* apart in memory */
     unsigned columns, inputs; /* that there are; 0 past them */
-    typename factor<TYPE>::type (*to)[chunk<TYPE>::STRIDE];
+    unsigned taps;            /* side by side in memory, and in shared memory in sixteens */
+    typename factor<TYPE>::type (*to)[STRIDE];
 };
 
 /* Squares of four inputs and four columns: fours in memory are of an output, fours in shared memory
  * of a column. Neighbouring threads read whole sectors. */
-template <int TYPE, int NT, bool BACKWARD>
-static __device__ inline void load_squares(const dense_weight<TYPE> &w)
+template <int TYPE, int NT, bool BACKWARD, int STRIDE>
+static __device__ inline void load_squares(const dense_weight<TYPE, STRIDE> &w)
 {
 #pragma unroll 1
     for (unsigned i = threadIdx.x; i < NT * 8 * ((w.inputs + SUMMED - 1) / SUMMED); i += THREADS) {
@@ -390,39 +410,48 @@ static __device__ inline void load_squares(const dense_weight<TYPE> &w)
     }
 }
 
-/* The same, a weight at a time. */
-template <int TYPE, int NT> static __device__ inline void load_singles(const dense_weight<TYPE> &w)
+/* The same, a weight at a time, of several taps. */
+template <int TYPE, int NT, int STRIDE>
+static __device__ inline void load_singles(const dense_weight<TYPE, STRIDE> &w)
 {
-#pragma unroll 2
-    for (unsigned i = threadIdx.x; i < NT * 32 * ((w.inputs + SUMMED - 1) / SUMMED); i += THREADS) {
+    const unsigned sixteens = (w.inputs + SUMMED - 1) / SUMMED;
+
+#pragma unroll 1
+    for (unsigned i = threadIdx.x; i < NT * 32 * sixteens; i += THREADS) {
         const unsigned n = i / 4 % (NT * COLUMNS), k = i / 4 / (NT * COLUMNS) * SUMMED + i % 4 * 4;
         const float *from = w.from + n * w.column + k * w.input;
-        float inputs[4] = {};
+
+#pragma unroll 4
+        for (unsigned tap = 0; tap < w.taps; tap++) {
+            float inputs[4] = {};
 
 #pragma unroll
-        for (unsigned j = 0; j < 4; j++)
-            if (n < w.columns && k + j < w.inputs)
-                inputs[j] = from[j * w.input];
-        write<4>(&w.to[row_of(n)][k], four_of<TYPE>(inputs));
+            for (unsigned j = 0; j < 4; j++)
+                if (n < w.columns && k + j < w.inputs)
+                    inputs[j] = from[j * w.input + tap];
+            write<4>(&w.to[row_of(n)][tap * sixteens * SUMMED + k], four_of<TYPE>(inputs));
+        }
     }
 }
 
-/* Inputs first..first+SIZE-1 of a tap, for the columns from `column` on. */
+/* Inputs first..first+SIZE-1 of `taps` taps from `tap` on, for the columns from `column` on. */
 template <int TYPE, int NT, bool BACKWARD, int KIND>
-static __device__ inline void load_weights(const cuda_dense &d, int column, int first, int tap,
-                                           typename factor<TYPE>::type (*to)[chunk<TYPE>::STRIDE])
+static __device__ inline void
+load_weights(const cuda_dense &d, int column, int first, int tap, int taps,
+             typename factor<TYPE>::type (*to)[chunk<TYPE, NT, KIND>::STRIDE])
 {
-    const unsigned taps = (unsigned)(d.window.kernel_height * d.window.kernel_width),
-                   output = (unsigned)d.inputs * taps;
+    const unsigned all = (unsigned)(d.window.kernel_height * d.window.kernel_width),
+                   output = (unsigned)d.inputs * all;
     const unsigned rest = (unsigned)((BACKWARD ? d.outputs : d.inputs) - first),
-                   most = chunk<TYPE>::SIZE;
-    dense_weight<TYPE> w;
+                   most = chunk<TYPE, NT, KIND>::SIZE;
+    dense_weight<TYPE, chunk<TYPE, NT, KIND>::STRIDE> w;
 
-    w.column = BACKWARD ? taps : output;
-    w.input = BACKWARD ? output : taps;
+    w.column = BACKWARD ? all : output;
+    w.input = BACKWARD ? output : all;
     w.from = d.weight + (unsigned)column * w.column + (unsigned)first * w.input + (unsigned)tap;
     w.columns = (unsigned)((BACKWARD ? d.inputs : d.outputs) - column);
     w.inputs = rest < most ? rest : most;
+    w.taps = (unsigned)taps;
     w.to = to;
     if (KIND == POINTWISE)
         load_squares<TYPE, NT, BACKWARD>(w);

@@ -363,22 +363,34 @@ template <int V> struct channels_of_gradient {
     }
 };
 
-/* keep[image] * dy, and z where it is wanted, of V channels of a pixel. */
-template <int V, typename T>
-static __device__ inline void load_gradient(const cuda_gradient &gradient, const divisor &pixels,
-                                            bool with_z, int pixel, int channel, float (&dy)[V],
-                                            float (&z)[V])
-{
-    load<V>(dy, element<const T>(gradient.dy, pixel, channel));
-    if (with_z)
-        load<V>(z, element<const T>(gradient.z, pixel, channel));
-    if (gradient.keep != nullptr) {
-        const float keep = gradient.keep[pixel / pixels];
+/* What is read of V channels of a pixel: z where it is wanted. */
+template <int V, typename T> struct gradient_read {
+    raw<V, T> dy, z;
+    float keep;
+};
 
+template <int V, typename T>
+static __device__ inline void read_gradient(const cuda_gradient &gradient, const divisor &pixels,
+                                            bool with_z, int pixel, int channel,
+                                            gradient_read<V, T> *to)
+{
+    to->dy = read<V>(pixels_of<const T>(gradient.dy, channel)[pixel]);
+    to->z = {};
+    if (with_z)
+        to->z = read<V>(pixels_of<const T>(gradient.z, channel)[pixel]);
+    to->keep = gradient.keep != nullptr ? gradient.keep[pixel / pixels] : 1.0f;
+}
+
+/* keep[image] * dy, and z. */
+template <int V, typename T>
+static __device__ inline void spread_gradient(const gradient_read<V, T> &from, float (&dy)[V],
+                                              float (&z)[V])
+{
+    spread<V>(dy, from.dy);
+    spread<V>(z, from.z);
 #pragma unroll
-        for (int i = 0; i < V; i++)
-            dy[i] *= keep;
-    }
+    for (int i = 0; i < V; i++)
+        dy[i] *= from.keep;
 }
 
 /* ---- Shared memory ------------------------------------------------------------------------- */

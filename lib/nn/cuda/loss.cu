@@ -101,9 +101,12 @@ __global__ void __launch_bounds__(THREADS, 1) gradient_norm(const cuda_sgd call)
         call.partial[blockIdx.x] = shared->sums[0];
     if (!last_block(call.counter, gridDim.x, &shared->ended))
         return;
-    sum = sum_blocks(1, (int)gridDim.x, shared->sums, [=](int i, int) {
-              return two_sums{call.partial[i], 0.0};
-          }).first;
+    sum = sum_blocks(
+              1, (int)gridDim.x, shared->sums, [=](int i, int) { return call.partial[i]; },
+              [](double part) {
+                  return two_sums{part, 0.0};
+              })
+              .first;
     if (threadIdx.x == 0)
         *call.norm = sqrt(sum);
 }
@@ -150,8 +153,8 @@ __global__ void __launch_bounds__(THREADS, 1) clear_chunks(const clear_chunks_ca
 /* ---- Sums of parts ------------------------------------------------------------------------- */
 
 /* Of a block: neighbouring numbers, as many as a sector of memory has, and threads that share out
- * the parts of each. */
-enum { PART_NUMBERS = 8, PART_GROUPS = THREADS / PART_NUMBERS };
+ * the parts of each; loads of a thread that are under way at once. */
+enum { PART_NUMBERS = 8, PART_GROUPS = THREADS / PART_NUMBERS, PART_ONCE = 16 };
 
 struct parts_shared {
     float sums[PART_GROUPS][PART_NUMBERS];
@@ -166,10 +169,19 @@ __global__ void __launch_bounds__(THREADS, 1) add_parts(const cuda_sums sums)
     const int count = call.rows * call.columns, i = (int)blockIdx.x * PART_NUMBERS + number;
     float sum = 0.0f;
 
-    if (i < count) {
-#pragma unroll 16
-        for (int part = group; part < call.parts; part += PART_GROUPS)
-            sum += call.partial[(size_t)part * (size_t)count + (size_t)i];
+#pragma unroll 1
+    for (int first = i < count ? group : call.parts; first < call.parts;
+         first += PART_ONCE * PART_GROUPS) {
+        float parts[PART_ONCE];
+
+#pragma unroll
+        for (int k = 0; k < PART_ONCE; k++)
+            parts[k] =
+                call.partial[(size_t)clamp(first + k * PART_GROUPS, call.parts) * (size_t)count +
+                             (size_t)i];
+#pragma unroll
+        for (int k = 0; k < PART_ONCE; k++)
+            sum += first + k * PART_GROUPS < call.parts ? parts[k] : 0.0f;
     }
     shared->sums[group][number] = sum;
     __syncthreads();

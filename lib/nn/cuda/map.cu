@@ -47,9 +47,11 @@ __global__ void __launch_bounds__(THREADS, 1) unmap(const unmap_call call)
     if (!at.works || p >= u.images * u.gradient.pixels)
         return;
     const channels_of_gradient<V> g(u.gradient, at.channel, u.channels);
-    float dy[V], z[V] = {};
+    gradient_read<V, T> read;
+    float dy[V], z[V];
 
-    load_gradient<V, T>(u.gradient, call.pixels, g.reads_z, p, at.channel, dy, z);
+    read_gradient<V, T>(u.gradient, call.pixels, g.reads_z, p, at.channel, &read);
+    spread_gradient<V, T>(read, dy, z);
 #pragma unroll
     for (int c = 0; c < V; c++)
         dy[c] = g(dy[c], z[c], c);
@@ -68,26 +70,37 @@ template <typename T, int V>
 __global__ void __launch_bounds__(THREADS, 1) gradient_means(const unmap_call call)
 {
     begin_kernel();
+    enum { AHEAD = 64 / (int)sizeof(raw<V, T>) }; /* pixels, as registers allow */
     const cuda_unmap &u = call.u;
     means_shared<V> *shared = shared_memory<means_shared<V>>();
     const place<V> at(call.s, u.channels);
     const channels_of_gradient<V> g(u.gradient, at.channel, u.channels);
     cuda_gradient_means sums[V] = {};
 
-    const int end = at.works ? u.images * u.gradient.pixels : 0;
+    const int pixels = u.images * u.gradient.pixels, apart = (int)gridDim.x * call.s.rows;
+    const int start = (int)blockIdx.x * call.s.rows + at.row;
 
-#pragma unroll 4
-    for (int p = (int)blockIdx.x * call.s.rows + at.row; p < end;
-         p += (int)gridDim.x * call.s.rows) {
-        float dy[V], z[V];
+#pragma unroll 1
+    for (int first = at.works ? start : pixels; first < pixels; first += AHEAD * apart) {
+        gradient_read<V, T> ahead[AHEAD];
 
-        load_gradient<V, T>(u.gradient, call.pixels, true, p, at.channel, dy, z);
 #pragma unroll
-        for (int c = 0; c < V; c++) {
-            const float after = g.after(dy[c], z[c], c);
+        for (int k = 0; k < AHEAD; k++)
+            read_gradient<V, T>(u.gradient, call.pixels, true, clamp(first + k * apart, pixels),
+                                at.channel, &ahead[k]);
+#pragma unroll
+        for (int k = 0; k < AHEAD; k++) {
+            float dy[V], z[V];
 
-            sums[c].gradient += after;
-            sums[c].product += after * (z[c] - g.k[c].mean);
+            spread_gradient<V, T>(ahead[k], dy, z);
+#pragma unroll
+            for (int c = 0; c < V; c++) {
+                const float after = g.after(dy[c], z[c], c),
+                            counted = first + k * apart < pixels ? after : 0.0f;
+
+                sums[c].gradient += counted;
+                sums[c].product += counted * (z[c] - g.k[c].mean);
+            }
         }
     }
 #pragma unroll

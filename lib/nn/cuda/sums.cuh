@@ -112,23 +112,31 @@ static __device__ inline double sum_threads(double sum, int count, double *share
     return sum;
 }
 
-/* Sums of `item(i)` over i of 0..blocks-1 for each of the group's channels, all threads at work;
- * the threads 0..count-1 get their channel's. Once over what the blocks left: it is the time of
- * these loads that a whole kernel waits for. shared: THREADS doubles. */
-template <typename F>
-static __device__ inline two_sums sum_blocks(int count, int blocks, double *shared, F item)
+/* Sums of use(read(i, channel)) over i of 0..blocks-1 for each of the group's channels, all threads
+ * at work; the threads 0..count-1 get their channel's. A whole kernel waits for these loads: as
+ * many as there are registers for are under way at once, the last ones too. shared: THREADS
+ * doubles. */
+template <typename R, typename U>
+static __device__ inline two_sums sum_blocks(int count, int blocks, double *shared, R read, U use)
 {
+    enum { ONCE = 32 };
     const int parts = THREADS / count, c = (int)threadIdx.x % count;
     const int part = (int)threadIdx.x / count;
     two_sums sums = {0.0, 0.0};
 
-    if (part < parts) {
-#pragma unroll 16
-        for (int i = part; i < blocks; i += parts) {
-            const two_sums more = item(i, c);
+#pragma unroll 1
+    for (int first = part < parts ? part : blocks; first < blocks; first += ONCE * parts) {
+        decltype(read(0, 0)) items[ONCE];
 
-            sums.first += more.first;
-            sums.second += more.second;
+#pragma unroll
+        for (int k = 0; k < ONCE; k++)
+            items[k] = read(clamp(first + k * parts, blocks), c);
+#pragma unroll
+        for (int k = 0; k < ONCE; k++) {
+            const two_sums more = use(items[k]);
+
+            sums.first += first + k * parts < blocks ? more.first : 0.0;
+            sums.second += first + k * parts < blocks ? more.second : 0.0;
         }
     }
     sums.first = sum_threads(sums.first, count, shared);
@@ -160,12 +168,13 @@ static __device__ inline void finish_moments(const cuda_moments &m, int first, i
     const int channels = m.channels;
     const double n = (double)m.count;
     const double near = partial[(int)threadIdx.x % count].mean;
-    const two_sums sums = sum_blocks(count, blocks, shared, [=](int i, int c) {
-        const cuda_moment &p = partial[(size_t)i * channels + c];
-        const double distance = p.mean - near;
+    const two_sums sums = sum_blocks(
+        count, blocks, shared, [=](int i, int c) { return partial[(size_t)i * channels + c]; },
+        [=](const cuda_moment &p) {
+            const double distance = p.mean - near;
 
-        return two_sums{p.count * distance, p.squares + p.count * distance * distance};
-    });
+            return two_sums{p.count * distance, p.squares + p.count * distance * distance};
+        });
     const double shift = sums.first / n, mean = near + shift;
     const double squares = sums.second - n * shift * shift;
 
@@ -187,11 +196,11 @@ static __device__ inline void finish_gradient_sums(const cuda_gradient_sums &s, 
 {
     const cuda_gradient_means *partial = s.partial + first;
     const int channels = s.channels;
-    const two_sums sums = sum_blocks(count, blocks, shared, [=](int i, int c) {
-        const cuda_gradient_means &p = partial[(size_t)i * channels + c];
-
-        return two_sums{(double)p.gradient, (double)p.product};
-    });
+    const two_sums sums = sum_blocks(
+        count, blocks, shared, [=](int i, int c) { return partial[(size_t)i * channels + c]; },
+        [](const cuda_gradient_means &p) {
+            return two_sums{(double)p.gradient, (double)p.product};
+        });
     const double gradient = sums.first, product = sums.second;
 
     if ((int)threadIdx.x >= count)
