@@ -381,31 +381,52 @@ template <int TYPE, int STRIDE> struct dense_weight {
     typename factor<TYPE>::type (*to)[STRIDE];
 };
 
+/* The first column and the first input of a square. */
+struct square_place {
+    unsigned column, input;
+};
+
+template <int NT> static __device__ inline square_place square_of(unsigned i)
+{
+    return {i / 8 % NT * COLUMNS + i % 2 * 4, i / 8 / NT * SUMMED + i / 2 % 4 * 4};
+}
+
 /* Squares of four inputs and four columns: fours in memory are of an output, fours in shared memory
  * of a column. Neighbouring threads read whole sectors. */
 template <int TYPE, int NT, bool BACKWARD, int STRIDE>
 static __device__ inline void load_squares(const dense_weight<TYPE, STRIDE> &w)
 {
+    enum { ONCE = 2 }; /* squares of a thread that are under way at once */
+    const unsigned count = NT * 8 * ((w.inputs + SUMMED - 1) / SUMMED);
+
 #pragma unroll 1
-    for (unsigned i = threadIdx.x; i < NT * 8 * ((w.inputs + SUMMED - 1) / SUMMED); i += THREADS) {
-        const unsigned n = i / 8 % NT * COLUMNS + i % 2 * 4,
-                       k = i / 8 / NT * SUMMED + i / 2 % 4 * 4;
-        const bool there = n < w.columns && k < w.inputs;
-        const float *from = w.from + n * w.column + k * w.input;
-        float square[4][4] = {};
+    for (unsigned first = threadIdx.x; first < count; first += ONCE * THREADS) {
+        float square[ONCE][4][4] = {};
 
 #pragma unroll
-        for (unsigned j = 0; j < 4; j++)
-            if (there)
-                load<4>(square[j], from + j * (BACKWARD ? w.input : w.column));
-#pragma unroll
-        for (unsigned j = 0; j < 4; j++) {
-            float inputs[4];
+        for (unsigned s = 0; s < ONCE; s++) {
+            const square_place at = square_of<NT>(first + s * THREADS);
+            const float *from = w.from + at.column * w.column + at.input * w.input;
 
 #pragma unroll
-            for (int l = 0; l < 4; l++)
-                inputs[l] = BACKWARD ? square[l][j] : square[j][l];
-            write<4>(&w.to[row_of(n) + row_of(j)][k], four_of<TYPE>(inputs));
+            for (unsigned j = 0; j < 4; j++)
+                if (at.column < w.columns && at.input < w.inputs)
+                    load<4>(square[s][j], from + j * (BACKWARD ? w.input : w.column));
+        }
+#pragma unroll
+        for (unsigned s = 0; s < ONCE; s++) {
+            const square_place at = square_of<NT>(first + s * THREADS);
+
+#pragma unroll
+            for (unsigned j = 0; j < 4; j++) {
+                float inputs[4];
+
+#pragma unroll
+                for (int l = 0; l < 4; l++)
+                    inputs[l] = BACKWARD ? square[s][l][j] : square[s][j][l];
+                if (first + s * THREADS < count)
+                    write<4>(&w.to[row_of(at.column) + row_of(j)][at.input], four_of<TYPE>(inputs));
+            }
         }
     }
 }

@@ -29,18 +29,17 @@ template <typename W> static __device__ inline bool seen(int j)
 }
 
 template <typename T, int V, typename W>
-static __device__ inline void read_row(const cuda_depthwise &d, const strip &s, int channel, int ky,
-                                       raw<V, T> (&to)[sight<W>::COLUMNS])
+static __device__ inline void read_row(const cuda_window &w, const pixels_of<const T> &x,
+                                       const strip &s, int ky, raw<V, T> (&to)[sight<W>::COLUMNS])
 {
-    const cuda_window &w = d.window;
     const int y = clamp(s.y * W::STRIDE - W::PADDING + ky * W::DILATION, w.height),
               left = s.x * W::STRIDE - W::PADDING;
-    const long long row = ((long long)s.image * w.height + y) * w.width;
+    const T *row = x[(s.image * w.height + y) * w.width];
 
 #pragma unroll
     for (int j = 0; j < sight<W>::COLUMNS; j++)
         if (seen<W>(j))
-            to[j] = read<V>(element<const T>(d.source.x, row + clamp(left + j, w.width), channel));
+            to[j] = read<V>(further(row, clamp(left + j, w.width), x.apart));
 }
 
 template <typename T, int V, typename W>
@@ -53,12 +52,15 @@ static __device__ inline void add_row(const cuda_window &w, const channels_of_so
     for (int j = 0; j < sight<W>::COLUMNS; j++) {
         float value[V];
 
-        if (!seen<W>(j) || left + j < 0 || left + j >= w.width)
+        if (!seen<W>(j))
             continue;
         spread<V>(value, from[j]);
 #pragma unroll
-        for (int c = 0; c < V; c++)
-            value[c] = f(value[c], c);
+        for (int c = 0; c < V; c++) {
+            const float there = f(value[c], c);
+
+            value[c] = (unsigned)(left + j) < (unsigned)w.width ? there : 0.0f;
+        }
 #pragma unroll
         for (int kx = 0; kx < W::SIDE; kx++)
             if (sees<W>(j, kx) >= 0)
@@ -68,8 +70,14 @@ static __device__ inline void add_row(const cuda_window &w, const channels_of_so
     }
 }
 
+/* Blocks that a multiprocessor has registers for. */
+template <typename T, int V, typename W> struct blocks_at_once {
+    enum { COUNT = (V * (int)sizeof(T) == 16 ? 3 : 4) - (W::TAPS > 9) };
+};
+
 template <typename T, int V, typename W>
-__global__ void __launch_bounds__(THREADS, 2) depthwise(const depthwise_call call)
+__global__ void __launch_bounds__(THREADS, blocks_at_once<T, V, W>::COUNT)
+    depthwise(const depthwise_call call)
 {
     begin_kernel();
     const cuda_depthwise &d = call.d;
@@ -77,22 +85,24 @@ __global__ void __launch_bounds__(THREADS, 2) depthwise(const depthwise_call cal
     depthwise_shared<V, W> *shared = shared_memory<depthwise_shared<V, W>>();
     const place<V> at(call.s, d.channels);
     const int i = (int)blockIdx.x * call.s.rows + at.row;
-
-    load_weights<V, W::TAPS>(d, at, shared->weight);
-    if (!at.works || i >= call.strips)
-        return;
-    const channels_of_source<V> f(d.source, at.channel, d.channels);
-    const strip s = find_strip<STRIP>(call, i, w.out_width);
+    const bool works = at.works && i < call.strips;
+    const strip s = find_strip<STRIP>(call, works ? i : 0, w.out_width);
+    const pixels_of<const T> x(d.source.x, works ? at.channel : 0);
     raw<V, T> ahead[2][sight<W>::COLUMNS];
     float acc[STRIP][V] = {};
 
-    read_row<T, V, W>(d, s, at.channel, 0, ahead[0]);
+    read_row<T, V, W>(w, x, s, 0, ahead[0]);
+    load_weights<V, W::TAPS>(d, at, shared->weight);
+    if (!works)
+        return;
+    const channels_of_source<V> f(d.source, at.channel, d.channels);
+
 #pragma unroll
     for (int ky = 0; ky < W::SIDE; ky++) {
         const int y = s.y * W::STRIDE - W::PADDING + ky * W::DILATION;
 
         if (ky + 1 < W::SIDE)
-            read_row<T, V, W>(d, s, at.channel, ky + 1, ahead[(ky + 1) % 2]);
+            read_row<T, V, W>(w, x, s, ky + 1, ahead[(ky + 1) % 2]);
         if (y >= 0 && y < w.height)
             add_row<T, V, W>(w, f, ahead[ky % 2], s.x * W::STRIDE - W::PADDING,
                              &shared->weight[ky * W::SIDE], at.vector * V, acc);

@@ -10,6 +10,7 @@ struct pool_call {
     sharing s;
     int rows;              /* pixels of what is written */
     divisor width, height; /* of its images */
+    divisor stride_height, stride_width;
 };
 
 template <int V> struct pool_shared {
@@ -68,6 +69,7 @@ static __device__ inline void pool_pixel_values(const cuda_pool &p, const channe
 {
     enum { AHEAD = taps_ahead<SIDE>::COUNT };
     const cuda_window &w = p.window;
+    const pixels_of<const T> all(p.source.x, channel);
     const int top = o.y * w.stride_height - w.padding_height,
               left = o.x * w.stride_width - w.padding_width;
     bool any = false;
@@ -85,8 +87,7 @@ static __device__ inline void pool_pixel_values(const cuda_pool &p, const channe
             const int y = clamp(top + (first + t) / width_of<SIDE>(w), w.height),
                       x = clamp(left + (first + t) % width_of<SIDE>(w), w.width);
 
-            ahead[t] = read<V>(element<const T>(
-                p.source.x, ((long long)o.image * w.height + y) * w.width + x, channel));
+            ahead[t] = read<V>(all[(o.image * w.height + y) * w.width + x]);
         }
 #pragma unroll
         for (int t = 0; t < AHEAD; t++) {
@@ -112,27 +113,52 @@ static __device__ inline void pool_pixel_values(const cuda_pool &p, const channe
             any = true;
         }
     }
+    if (p.maximum)
+        return;
+    const float count = (float)pixels_seen(w, o.y, o.x);
+
 #pragma unroll
     for (int c = 0; c < V; c++)
-        if (!p.maximum)
-            value[c] = quotient(value[c], (float)pixels_seen(w, o.y, o.x));
+        value[c] = quotient(value[c], count);
 }
 
-/* One value more: Welford 1962. */
-static __device__ inline void add(cuda_moment *m, float value)
-{
-    const float distance = value - m->mean;
+/* Moments of values that come one after the other, by their distances from the first: of what is
+ * normalised that is near enough to the mean for no digits to be lost. */
+template <int V> struct coming_moments {
+    float count, first[V], sum[V], squares[V];
 
-    m->count += 1.0f;
-    m->mean += quotient(distance, m->count);
-    m->squares += distance * (value - m->mean);
-}
+    __device__ void add(const float (&value)[V])
+    {
+#pragma unroll
+        for (int c = 0; c < V; c++) {
+            first[c] = count == 0.0f ? value[c] : first[c];
+            const float distance = value[c] - first[c];
+
+            sum[c] += distance;
+            squares[c] += distance * distance;
+        }
+        count += 1.0f;
+    }
+
+    __device__ void get(cuda_moment (&to)[V]) const
+    {
+#pragma unroll
+        for (int c = 0; c < V; c++) {
+            const float shift = count == 0.0f ? 0.0f : quotient(sum[c], count);
+
+            to[c] = {count, first[c] + shift, at_least(squares[c] - sum[c] * shift, 0.0f)};
+        }
+    }
+};
 
 template <int V>
 static __device__ inline void end_moments(const cuda_moments &out, const sharing &s,
-                                          const place<V> &at, cuda_moment (&sum)[V],
+                                          const place<V> &at, const coming_moments<V> &moments,
                                           cuda_moment *shared, double *doubles, unsigned *ended)
 {
+    cuda_moment sum[V];
+
+    moments.get(sum);
     cuda_moment *part = out.partial + (size_t)blockIdx.x * (size_t)out.channels + at.first;
 
     sum_rows<V>(sum, shared, s, [=](int i, int vector, const cuda_moment &all) {
@@ -151,7 +177,7 @@ __global__ void __launch_bounds__(THREADS, 1) pool(const pool_call call)
     pool_shared<V> *shared = shared_memory<pool_shared<V>>();
     const place<V> at(call.s, p.channels);
     const channels_of_source<V> f(p.source, at.channel, p.channels);
-    cuda_moment sum[V] = {};
+    coming_moments<V> sum = {};
 
     for (int i = (int)blockIdx.x * call.s.rows + at.row; i < call.rows && at.works;
          i += (int)gridDim.x * call.s.rows) {
@@ -167,10 +193,10 @@ __global__ void __launch_bounds__(THREADS, 1) pool(const pool_call call)
             memcpy(&winners.bytes, winner, V);
             write<V>(&p.winners[(size_t)i * (size_t)p.channels + (size_t)at.channel], winners);
         }
-        if (p.moments.partial != nullptr)
-#pragma unroll
-            for (int c = 0; c < V; c++)
-                add(&sum[c], kept<T>(value[c]));
+        if (p.moments.partial != nullptr) {
+            spread<V>(value, gather<T>(value));
+            sum.add(value);
+        }
     }
     if (p.moments.partial != nullptr)
         end_moments<V>(p.moments, call.s, at, sum, shared->moments, shared->sums, &shared->ended);
@@ -179,10 +205,12 @@ __global__ void __launch_bounds__(THREADS, 1) pool(const pool_call call)
 /* ---- Backward ------------------------------------------------------------------------------ */
 
 /* The pixel of the result that pixel q of the input meets through a tap; image -1: none. */
-static __device__ inline pool_pixel met(const cuda_window &w, const pool_pixel &q, int ky, int kx)
+static __device__ inline pool_pixel met(const pool_call &call, const pool_pixel &q, int ky, int kx)
 {
+    const cuda_window &w = call.p.window;
     const int down = q.y + w.padding_height - ky, right = q.x + w.padding_width - kx;
-    const pool_pixel o = {q.image, down / w.stride_height, right / w.stride_width};
+    const pool_pixel o = {q.image, (down < 0 ? 0 : down) / call.stride_height,
+                          (right < 0 ? 0 : right) / call.stride_width};
     const bool there = down >= 0 && right >= 0 && o.y * w.stride_height == down &&
                        o.x * w.stride_width == right && o.y < w.out_height && o.x < w.out_width;
     const pool_pixel none = {-1, 0, 0};
@@ -204,15 +232,14 @@ static __device__ inline void read_pixel(const cuda_pool &p, bool with_z, int ch
 {
     const cuda_window &w = p.window;
     const cuda_gradient &g = p.gradient;
-    const long long from =
-        ((long long)to->o.image * w.out_height + to->o.y) * w.out_width + to->o.x;
+    const int from = (to->o.image * w.out_height + to->o.y) * w.out_width + to->o.x;
 
     if (to->o.image < 0)
         return;
-    to->dy = read<V>(element<const T>(g.dy, from, channel));
+    to->dy = read<V>(pixels_of<const T>(g.dy, channel)[from]);
     to->z = {};
     if (with_z)
-        to->z = read<V>(element<const T>(g.z, from, channel));
+        to->z = read<V>(pixels_of<const T>(g.z, channel)[from]);
     to->keep = g.keep != nullptr ? g.keep[to->o.image] : 1.0f;
     if (p.maximum)
         to->winners = read<V>(&p.winners[(size_t)from * (size_t)p.channels + (size_t)channel]);
@@ -241,7 +268,7 @@ __global__ void __launch_bounds__(THREADS, 4) pool_backward(const pool_call call
 #pragma unroll
         for (int t = 0; t < AHEAD; t++) {
             ahead[t].o =
-                met(w, q, (first + t) / width_of<SIDE>(w), (first + t) % width_of<SIDE>(w));
+                met(call, q, (first + t) / width_of<SIDE>(w), (first + t) % width_of<SIDE>(w));
             read_pixel<T, V>(p, g.reads_z, at.channel, &ahead[t]);
         }
 #pragma unroll
@@ -291,16 +318,14 @@ __global__ void __launch_bounds__(THREADS, 1) measure(const measure_call call)
     const cuda_measure &m = call.m;
     pool_shared<V> *shared = shared_memory<pool_shared<V>>();
     const place<V> at(call.s, m.channels);
-    cuda_moment sum[V] = {};
+    coming_moments<V> sum = {};
 
     for (int i = (int)blockIdx.x * call.s.rows + at.row; i < m.rows && at.works;
          i += (int)gridDim.x * call.s.rows) {
         float value[V];
 
         load<V>(value, element<const T>(m.x, i, at.channel));
-#pragma unroll
-        for (int c = 0; c < V; c++)
-            add(&sum[c], value[c]);
+        sum.add(value);
     }
     end_moments<V>(m.moments, call.s, at, sum, shared->moments, shared->sums, &shared->ended);
 }
@@ -323,9 +348,13 @@ template <typename T, int V, int SIDE>
 static cudaError_t launch_sized(const struct cuda_queue *queue, const cuda_pool *p, bool backward)
 {
     const cuda_window &w = p->window;
-    const pool_call call = {*p, share_out<V>(p->channels), rows_of(p, backward),
+    const pool_call call = {*p,
+                            share_out<V>(p->channels),
+                            rows_of(p, backward),
                             divisor_of(backward ? w.width : w.out_width),
-                            divisor_of(backward ? w.height : w.out_height)};
+                            divisor_of(backward ? w.height : w.out_height),
+                            divisor_of(w.stride_height),
+                            divisor_of(w.stride_width)};
     const unsigned all = (unsigned)((call.rows + call.s.rows - 1) / call.s.rows),
                    groups = (unsigned)call.s.groups;
 
