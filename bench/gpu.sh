@@ -7,19 +7,27 @@
 #   bench/gpu.sh --bundle    here: builds, and packs programs, tests and the libraries that they need into build/gpu.tar.xz,
 #                            for a machine without network, which needs nothing else but the sources, PyTorch and its cuDNN
 #   bench/gpu.sh             there, in the sources' folder: runs what was packed; without it builds first
+#   bench/gpu.sh --only CASE that case of bench/engine alone, and PyTorch compiles as long as there is time: a final
+#                            network takes it longer than all else together leaves
 #   bench/gpu.sh --on cpu    tries the script itself, short, on a machine without a GPU
 set -eu
 top=$(cd "$(dirname "$0")/.." && pwd)
 cd "$top"
-device=cuda bundle=
+device=cuda bundle='' only=''
 while [ $# -gt 0 ]; do
     case $1 in
     --bundle) bundle=yes ;;
     --on) device=${2:?--on needs cpu or cuda} && shift ;;
+    --only) only=${2:?--only needs a case} && shift ;;
     *) sed -n '2,/^set /s/^# \{0,1\}//p' "$0" >&2 && exit 2 ;;
     esac
     shift
 done
+cases='supernet-train final-train supernet-score nas201-train supernet-one final-infer'
+case " $cases " in
+*" ${only:-final-train} "*) ;;
+*) echo "gpu.sh: --only $only: expected one of $cases" >&2 && exit 2 ;;
+esac
 root=$top/build/gpu
 tests='test_cuda_blocks test_cuda_cudnn test_cuda_pictures test_cuda_training test_backend_training'
 programs='seki-supernet seki-eval seki-propose'
@@ -130,6 +138,7 @@ bench() {
 
 # measure SECONDS CASE: the engine beside PyTorch. What is measured is kept where peers run out of time.
 measure() {
+    [ -z "$only" ] || [ "$only" = "$2" ] || return 0
     say "$2"
     peers=$(($1 < $(left) - 25 ? $1 : $(left) - 25))
     if [ "$peers" -lt 15 ]; then
@@ -144,6 +153,7 @@ measure() {
 # kernels CASE: after measure, which it takes a step's time from.
 kernels() {
     [ "$device" = cuda ] || return 0
+    [ -z "$only" ] || [ "$only" = "$1" ] || return 0
     bench 30 kernels --case "$1" --seconds 12 --steps "$out/gpu.jsonl" --output "$out/kernels.jsonl" ||
         echo "gpu.sh: $1: kernels were not timed" >&2
 }
@@ -162,27 +172,40 @@ if [ "$device" = cuda ]; then
     within 60 python3 bench/engine/gpu_peak.py >"$out/peak.json" || echo "gpu.sh: the GPU's peaks were not measured" >&2
 fi
 
-# Meanwhile PyTorch compiles what it keeps: the tests take no times.
-say "tests"
-if [ "$device" = cuda ]; then
-    for case in final-train nas201-train supernet-one; do
-        bench 120 run --device cuda --prepare --seconds 115 --case $case >"$data/$case.log" 2>&1 &
-    done
+if [ -n "$only" ] && [ "$device" = cuda ]; then
+    say "compiling $only"
+    bench $(($(left) - 160)) run --device cuda --prepare --seconds $(($(left) - 165)) --case "$only" || say "not all was compiled"
 fi
-tests_end=$(($(left) - 120))
-for name in $tests; do
-    status=0
-    ours $(($(left) - tests_end)) "$root/tests/$name" >"$data/log" 2>&1 || status=$?
-    cat "$data/log"
-    echo "$name: status $status, $(grep -c '^\[       OK' "$data/log") passed, $(grep '^\[  SKIPPED \] test' "$data/log" | sort -u | grep -c .) skipped"
-done >"$out/tests.log" 2>&1
-grep -E ': status [0-9]' "$out/tests.log" >&2 || :
-wait
-say "compiled"
+
+# Meanwhile PyTorch compiles what it keeps: the tests take no times.
+run_tests() {
+    say "tests"
+    if [ "$device" = cuda ]; then
+        for case in final-train nas201-train supernet-one; do
+            bench 120 run --device cuda --prepare --seconds 115 --case $case >"$data/$case.log" 2>&1 &
+        done
+    fi
+    tests_end=$(($(left) - 120))
+    for name in $tests; do
+        status=0
+        ours $(($(left) - tests_end)) "$root/tests/$name" >"$data/log" 2>&1 || status=$?
+        cat "$data/log"
+        echo "$name: status $status, $(grep -c '^\[       OK' "$data/log") passed, $(grep '^\[  SKIPPED \] test' "$data/log" | sort -u | grep -c .) skipped"
+    done >"$out/tests.log" 2>&1
+    grep -E ': status [0-9]' "$out/tests.log" >&2 || :
+    wait
+    say "compiled"
+}
+
+# told KIND MEMBERS SINCE: a line of search.jsonl; SINCE: nanoseconds of the clock.
+told() {
+    echo "{\"measured\": \"$1\", $2, \"milliseconds\": $((($(date +%s%N) - $3) / 1000000))}" >>"$out/search.jsonl"
+}
 
 # A supernet of CIFAR-10's size on noise: 25,000 pictures to train, 25,000 to score, as the paper has it.
-say "a search's epochs and candidates"
-python3 - "$data" <<'END'
+search() {
+    say "a search's epochs and candidates"
+    python3 - "$data" <<'END'
 import os, sys
 folder = os.path.join(sys.argv[1], "cifar-10-batches-bin")
 os.mkdir(folder)
@@ -192,26 +215,26 @@ for name, pictures in [(f"data_batch_{i}.bin", 10000) for i in range(1, 6)] + [(
     with open(os.path.join(folder, name), "wb") as file:
         file.write(records)
 END
-images=0 candidates=50 epochs=3
-[ "$device" = cuda ] || { images=400 && candidates=3 && epochs=1; }
-# told KIND MEMBERS SINCE: a line of search.jsonl; SINCE: nanoseconds of the clock.
-told() {
-    echo "{\"measured\": \"$1\", $2, \"milliseconds\": $((($(date +%s%N) - $3) / 1000000))}" >>"$out/search.jsonl"
-}
-since=$(date +%s%N)
-if ours 60 seki-supernet -d "$data" -o "$data/supernet.st" -e "$epochs" -n "$images" -B "$device" --verbose --seed 1 >"$data/epochs"; then
-    told supernet "\"epochs\": $epochs" "$since"
-else
-    say "the supernet was not trained"
-fi
-sed 's/^{/{"measured": "supernet epoch", /' "$data/epochs" >>"$out/search.jsonl"
-if [ -e "$data/supernet.st" ]; then
-    ours 30 seki-propose --policy random --space darts -n "$candidates" --seed 1 >"$data/candidates"
+    images=0 candidates=50 epochs=3
+    [ "$device" = cuda ] || { images=400 && candidates=3 && epochs=1; }
     since=$(date +%s%N)
-    ours 60 seki-eval -q -s "$data/supernet.st" -d "$data" -B "$device" "$data/candidates" >"$data/scored" || say "not all candidates were scored"
-    told candidates "\"count\": $(grep -c '"score"' "$data/scored")" "$since"
-fi
-cat "$out/search.jsonl" >&2
+    if ours 60 seki-supernet -d "$data" -o "$data/supernet.st" -e "$epochs" -n "$images" -B "$device" --verbose --seed 1 >"$data/epochs"; then
+        told supernet "\"epochs\": $epochs" "$since"
+    else
+        say "the supernet was not trained"
+    fi
+    sed 's/^{/{"measured": "supernet epoch", /' "$data/epochs" >>"$out/search.jsonl"
+    if [ -e "$data/supernet.st" ]; then
+        ours 30 seki-propose --policy random --space darts -n "$candidates" --seed 1 >"$data/candidates"
+        since=$(date +%s%N)
+        ours 60 seki-eval -q -s "$data/supernet.st" -d "$data" -B "$device" "$data/candidates" >"$data/scored" || say "not all candidates were scored"
+        told candidates "\"count\": $(grep -c '"score"' "$data/scored")" "$since"
+    fi
+    cat "$out/search.jsonl" >&2
+}
+
+[ -n "$only" ] || run_tests
+[ -n "$only" ] || search
 
 # The likeliest to matter first: what there is no time for is left out.
 measure 130 supernet-train
@@ -222,7 +245,7 @@ measure 40 supernet-score
 kernels supernet-score
 measure 60 nas201-train
 kernels nas201-train
-if [ "$device" = cuda ] && [ "$(left)" -gt 60 ]; then
+if [ -z "$only" ] && [ "$device" = cuda ] && [ "$(left)" -gt 60 ]; then
     say "nas201-train without cuDNN"
     bench 25 run --device cuda --backend cuda-own --no-peers --peak "$out/peak.json" --output "$out/own.jsonl" --case nas201-train ||
         echo "gpu.sh: nas201-train was not measured without cuDNN" >&2

@@ -168,8 +168,13 @@ static __device__ inline void end_moments(const cuda_moments &out,
 
 /* ---- The kernel ---------------------------------------------------------------------------- */
 
+/* Blocks that a multiprocessor has registers for. */
+template <int TYPE, int NT, bool BACKWARD> struct blocks_at_once {
+    enum { COUNT = TYPE == CUDA_BF16 && NT <= 4 ? (NT == 2 ? 4 : 3) - BACKWARD : 2 };
+};
+
 template <typename T, int TYPE, int NT, bool BACKWARD, int KIND>
-__global__ void __launch_bounds__(THREADS, TYPE == CUDA_BF16 && NT == 2 ? 3 : 2)
+__global__ void __launch_bounds__(THREADS, blocks_at_once<TYPE, NT, BACKWARD>::COUNT)
     dense(const dense_call call)
 {
     begin_kernel();
@@ -230,10 +235,10 @@ int seki_cuda_dense_blocks(const struct cuda_dense *call)
  * each has the weights of a window to read. */
 static int blocks_of(const cuda_dense *call, bool backward)
 {
-    enum { MANY = 4096 };
+    enum { MANY = 4096, WITH_WINDOW = 1024 };
 
     return backward ? blocks_for(rows_of(call, true), BLOCK_ROWS,
-                                 is_pointwise(call->window) ? MANY : CUDA_MAX_BLOCKS)
+                                 is_pointwise(call->window) ? MANY : WITH_WINDOW)
                     : seki_cuda_dense_blocks(call);
 }
 

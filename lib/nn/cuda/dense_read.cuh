@@ -396,7 +396,7 @@ template <int NT> static __device__ inline square_place square_of(unsigned i)
 template <int TYPE, int NT, bool BACKWARD, int STRIDE>
 static __device__ inline void load_squares(const dense_weight<TYPE, STRIDE> &w)
 {
-    enum { ONCE = 2 }; /* squares of a thread that are under way at once */
+    enum { ONCE = NT < 8 ? 2 : 1 }; /* squares that are under way at once, as registers allow */
     const unsigned count = NT * 8 * ((w.inputs + SUMMED - 1) / SUMMED);
 
 #pragma unroll 1

@@ -505,16 +505,17 @@ static int rows_of(const cuda_dense *call)
     return call->window.images * call->window.out_height * call->window.out_width;
 }
 
-/* As many shares as give FEW blocks in all, of no fewer pixels than are turned at a time; up to
- * MANY, of no fewer than twice as many: what a block leaves is written and read once more. */
+/* As many shares as give FEW blocks in all, of no fewer pixels than are turned at a time; where
+ * tiles are small, of which a multiprocessor has room for more, up to MANY, of no fewer than twice
+ * as many: what a block leaves is written and read once more. */
 int seki_cuda_dense_splits(const struct cuda_dense *call)
 {
-    enum { FEW = 256, MANY = 512, PIXELS = 64 };
+    enum { FEW = 256, MANY = 384, PIXELS = 64, SMALL = 64 };
     const int tiles = tiles_at_best(call), rows = rows_of(call);
     const int few = blocks_for(rows, PIXELS, tiles < FEW ? FEW / tiles : 1),
               many = blocks_for(rows, 2 * PIXELS, tiles < MANY ? MANY / tiles : 1);
 
-    return few < many ? many : few;
+    return call->outputs > SMALL || few > many ? few : many;
 }
 
 template <typename T, int TYPE, typename TILE, int KIND>

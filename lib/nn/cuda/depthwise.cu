@@ -88,10 +88,12 @@ __global__ void __launch_bounds__(THREADS, blocks_at_once<T, V, W>::COUNT)
     const bool works = at.works && i < call.strips;
     const strip s = find_strip<STRIP>(call, works ? i : 0, w.out_width);
     const pixels_of<const T> x(d.source.x, works ? at.channel : 0);
-    raw<V, T> ahead[2][sight<W>::COLUMNS];
+    enum { ROWS = sight<W>::COLUMNS * V * (int)sizeof(T) > 128 ? 1 : 2 }; /* as registers allow */
+    raw<V, T> ahead[ROWS][sight<W>::COLUMNS];
     float acc[STRIP][V] = {};
 
-    read_row<T, V, W>(w, x, s, 0, ahead[0]);
+    if (ROWS > 1)
+        read_row<T, V, W>(w, x, s, 0, ahead[0]);
     load_weights<V, W::TAPS>(d, at, shared->weight);
     if (!works)
         return;
@@ -101,10 +103,10 @@ __global__ void __launch_bounds__(THREADS, blocks_at_once<T, V, W>::COUNT)
     for (int ky = 0; ky < W::SIDE; ky++) {
         const int y = s.y * W::STRIDE - W::PADDING + ky * W::DILATION;
 
-        if (ky + 1 < W::SIDE)
-            read_row<T, V, W>(w, x, s, ky + 1, ahead[(ky + 1) % 2]);
+        if (ky + ROWS - 1 < W::SIDE)
+            read_row<T, V, W>(w, x, s, ky + ROWS - 1, ahead[(ky + ROWS - 1) % ROWS]);
         if (y >= 0 && y < w.height)
-            add_row<T, V, W>(w, f, ahead[ky % 2], s.x * W::STRIDE - W::PADDING,
+            add_row<T, V, W>(w, f, ahead[ky % ROWS], s.x * W::STRIDE - W::PADDING,
                              &shared->weight[ky * W::SIDE], at.vector * V, acc);
     }
 #pragma unroll

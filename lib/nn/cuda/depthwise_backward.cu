@@ -6,15 +6,15 @@
 #include "nn/cuda/depthwise.cuh"
 
 /* Pixels of a strip: as many as there are registers for, beside the taps' sums. */
-template <int V, typename W> struct length_of_strip {
-    enum { PIXELS = V * W::TAPS > 50 ? 2 : 4 };
+template <typename T, int V, typename W> struct length_of_strip {
+    enum { PIXELS = V * W::TAPS > 50 || (sizeof(T) == 4 && W::PADDING > 3) ? 2 : 4 };
 };
 
 /* The leftmost and rightmost pixels of dy that a strip of the input meets, from that of its first
  * pixel on; strips begin at a multiple of every stride. */
-template <int V, typename W> struct reach {
+template <typename T, int V, typename W> struct reach {
     enum {
-        PIXELS = length_of_strip<V, W>::PIXELS,
+        PIXELS = length_of_strip<T, V, W>::PIXELS,
         BEFORE = (W::SIDE - 1) * W::DILATION - W::PADDING,
         LEFT = -(BEFORE / W::STRIDE),
         RIGHT = (PIXELS - 1 + W::PADDING) / W::STRIDE,
@@ -73,15 +73,15 @@ static __device__ inline void read_strip(const strip_pixels<const T, PIXELS> &fr
 template <typename T, int V, typename W>
 static __device__ inline void read_gradients(const cuda_window &w, const pixels_of<const T> &dy,
                                              const strip &s, int ky,
-                                             raw<V, T> (&to)[reach<V, W>::COLUMNS])
+                                             raw<V, T> (&to)[reach<T, V, W>::COLUMNS])
 {
-    const int y = met_row<W>(w, s.y, ky), x = s.x / W::STRIDE + reach<V, W>::LEFT;
+    const int y = met_row<W>(w, s.y, ky), x = s.x / W::STRIDE + reach<T, V, W>::LEFT;
     const unsigned width = y < 0 ? 0 : (unsigned)w.out_width;
     /* Not below the first pixel of all: an address is not to be one before the tensor. */
     const T *row = dy[(s.image * w.out_height + (y < 0 ? 0 : y)) * w.out_width];
 
 #pragma unroll
-    for (int i = 0; i < reach<V, W>::COLUMNS; i++) {
+    for (int i = 0; i < reach<T, V, W>::COLUMNS; i++) {
         to[i] = {};
         if ((unsigned)(x + i) < width)
             to[i] = read<V>(further(row, x + i, dy.apart));
@@ -90,7 +90,7 @@ static __device__ inline void read_gradients(const cuda_window &w, const pixels_
 
 /* What a row of taps adds to dx of a strip, and the strip to the taps' sums. */
 template <typename T, int V, typename W, int PIXELS>
-static __device__ inline void add_row(const raw<V, T> (&from)[reach<V, W>::COLUMNS],
+static __device__ inline void add_row(const raw<V, T> (&from)[reach<T, V, W>::COLUMNS],
                                       const float (*weight)[CUDA_GROUP], int channel,
                                       const float (&value)[PIXELS][V], float (&dx)[PIXELS][V],
                                       float (&taps)[W::SIDE * V])
@@ -103,10 +103,10 @@ static __device__ inline void add_row(const raw<V, T> (&from)[reach<V, W>::COLUM
         for (int c = 0; c < V; c++)
             w[kx][c] = weight[kx][channel + c];
 #pragma unroll
-    for (int right = reach<V, W>::LEFT; right <= reach<V, W>::RIGHT; right++) {
+    for (int right = reach<T, V, W>::LEFT; right <= reach<T, V, W>::RIGHT; right++) {
         float g[V];
 
-        spread<V>(g, from[right - reach<V, W>::LEFT]);
+        spread<V>(g, from[right - reach<T, V, W>::LEFT]);
 #pragma unroll
         for (int j = 0; j < PIXELS; j++)
 #pragma unroll
@@ -171,7 +171,7 @@ static __device__ inline void walk(const depthwise_call &call, const place<V> &a
                                    cuda_gradient_means (&sums)[V],
                                    float (&taps)[W::SIDE][W::SIDE * V])
 {
-    enum { PIXELS = length_of_strip<V, W>::PIXELS };
+    enum { PIXELS = length_of_strip<T, V, W>::PIXELS };
     const cuda_depthwise &d = call.d;
     const cuda_window &w = d.window;
     const channels_of_source<V> f(d.source, at.channel, d.channels);
@@ -198,7 +198,7 @@ static __device__ inline void walk(const depthwise_call &call, const place<V> &a
         }
 #pragma unroll
         for (int ky = 0; ky < W::SIDE; ky++) {
-            raw<V, T> met[reach<V, W>::COLUMNS];
+            raw<V, T> met[reach<T, V, W>::COLUMNS];
 
             read_gradients<T, V, W>(w, dy, s, ky, met);
             add_row<T, V, W, PIXELS>(met, &weight[ky * W::SIDE], at.vector * V, value, dx,
@@ -265,7 +265,7 @@ struct backward {
         return launch(queue, depthwise_backward<T, V, W>,
                       dim3((unsigned)seki_cuda_depthwise_blocks(d), (unsigned)s.groups),
                       sizeof(depthwise_shared<V, W>),
-                      call_of(d, s, true, length_of_strip<V, W>::PIXELS));
+                      call_of(d, s, true, length_of_strip<T, V, W>::PIXELS));
     }
 
     template <typename T>

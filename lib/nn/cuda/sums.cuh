@@ -119,7 +119,7 @@ static __device__ inline double sum_threads(double sum, int count, double *share
 template <typename R, typename U>
 static __device__ inline two_sums sum_blocks(int count, int blocks, double *shared, R read, U use)
 {
-    enum { ONCE = 32 };
+    enum { ONCE = sizeof(decltype(read(0, 0))) > 8 ? 16 : 32 };
     const int parts = THREADS / count, c = (int)threadIdx.x % count;
     const int part = (int)threadIdx.x / count;
     two_sums sums = {0.0, 0.0};
