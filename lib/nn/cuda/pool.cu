@@ -62,64 +62,117 @@ template <int SIDE> static __device__ inline int width_of(const cuda_window &w)
 
 /* ---- Forward ------------------------------------------------------------------------------- */
 
-template <typename T, int V, int SIDE>
-static __device__ inline void pool_pixel_values(const cuda_pool &p, const channels_of_source<V> &f,
-                                                const pool_pixel &o, int channel, float (&value)[V],
-                                                uint8_t (&winner)[V])
+/* The larger one; NaN above all, the first of two. */
+static __device__ inline float larger(float a, float b)
+{
+#ifdef __CUDA_ARCH__
+    return at_least(a, b);
+#else
+    return a == a && (b > a || b != b) ? b : a;
+#endif
+}
+
+/* A maximum, and the first tap that has it: 0 only where there is no other. */
+template <int V> struct pool_maximum {
+    float value[V];
+    int winner[V];
+
+    __device__ pool_maximum(int first)
+    {
+#pragma unroll
+        for (int c = 0; c < V; c++) {
+            value[c] = -INFINITY;
+            winner[c] = first;
+        }
+    }
+
+    __device__ void add(float v, bool inside, int tap, int c)
+    {
+        const float most = larger(value[c], inside ? v : -INFINITY);
+
+        winner[c] = __float_as_uint(most) != __float_as_uint(value[c]) ? tap : winner[c];
+        value[c] = most;
+    }
+};
+
+template <int V> struct pool_sum {
+    float value[V];
+
+    __device__ pool_sum(int)
+    {
+#pragma unroll
+        for (int c = 0; c < V; c++)
+            value[c] = 0.0f;
+    }
+
+    __device__ void add(float v, bool inside, int, int c)
+    {
+        value[c] += inside ? v : 0.0f;
+    }
+};
+
+/* All taps' pixels, in their order. */
+template <typename T, int V, int SIDE, typename RESULT>
+static __device__ inline RESULT pool_taps(const cuda_pool &p, const channels_of_source<V> &f,
+                                          const pool_pixel &o, int channel)
 {
     enum { AHEAD = taps_ahead<SIDE>::COUNT };
     const cuda_window &w = p.window;
     const pixels_of<const T> all(p.source.x, channel);
     const int top = o.y * w.stride_height - w.padding_height,
               left = o.x * w.stride_width - w.padding_width;
-    bool any = false;
+    RESULT result((top < 0 ? -top : 0) * width_of<SIDE>(w) + (left < 0 ? -left : 0));
 
-#pragma unroll
-    for (int c = 0; c < V; c++) {
-        value[c] = 0.0f;
-        winner[c] = 0;
-    }
     for (int first = 0; first < taps_of<SIDE>(w); first += AHEAD) {
         raw<V, T> ahead[AHEAD];
+        bool inside[AHEAD];
 
-#pragma unroll
-        for (int t = 0; t < AHEAD; t++) {
-            const int y = clamp(top + (first + t) / width_of<SIDE>(w), w.height),
-                      x = clamp(left + (first + t) % width_of<SIDE>(w), w.width);
-
-            ahead[t] = read<V>(all[(o.image * w.height + y) * w.width + x]);
-        }
 #pragma unroll
         for (int t = 0; t < AHEAD; t++) {
             const int y = top + (first + t) / width_of<SIDE>(w),
                       x = left + (first + t) % width_of<SIDE>(w);
+
+            inside[t] = (unsigned)y < (unsigned)w.height && (unsigned)x < (unsigned)w.width;
+            ahead[t] = {};
+            if (inside[t])
+                ahead[t] = read<V>(all[(o.image * w.height + y) * w.width + x]);
+        }
+#pragma unroll
+        for (int t = 0; t < AHEAD; t++) {
             float seen[V];
 
-            if (y < 0 || y >= w.height || x < 0 || x >= w.width)
-                continue;
             spread<V>(seen, ahead[t]);
 #pragma unroll
-            for (int c = 0; c < V; c++) {
-                const float v = f(seen[c], c);
-
-                if (!p.maximum) {
-                    value[c] += v;
-                } else if (!any || v > value[c] ||
-                           v != v) { /* the first of equals; NaN above all */
-                    value[c] = v;
-                    winner[c] = (uint8_t)(first + t);
-                }
-            }
-            any = true;
+            for (int c = 0; c < V; c++)
+                result.add(f(seen[c], c), inside[t], first + t, c);
         }
     }
-    if (p.maximum)
-        return;
-    const float count = (float)pixels_seen(w, o.y, o.x);
+    return result;
+}
+
+template <typename T, int V, int SIDE>
+static __device__ inline void pool_pixel_values(const cuda_pool &p, const channels_of_source<V> &f,
+                                                const pool_pixel &o, int channel, float (&value)[V],
+                                                uint8_t (&winner)[V])
+{
+    if (p.maximum) {
+        const pool_maximum<V> result = pool_taps<T, V, SIDE, pool_maximum<V>>(p, f, o, channel);
 
 #pragma unroll
-    for (int c = 0; c < V; c++)
-        value[c] = quotient(value[c], count);
+        for (int c = 0; c < V; c++) {
+            value[c] = result.value[c];
+            winner[c] = (uint8_t)result.winner[c];
+        }
+        return;
+    }
+    const pool_sum<V> result = pool_taps<T, V, SIDE, pool_sum<V>>(p, f, o, channel);
+    const float count = (float)pixels_seen(p.window, o.y, o.x);
+
+#pragma unroll
+    for (int c = 0; c < V; c++) {
+        value[c] = quotient(result.value[c], count);
+        winner[c] = 0;
+    }
 }
 
 /* Moments of values that come one after the other, by their distances from the first: of what is
