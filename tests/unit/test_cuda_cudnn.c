@@ -56,7 +56,7 @@ static void test_wide_convolutions_agree_with_ref(void **state)
 static void test_with_cudnn_and_without_give_the_same(void **state)
 {
     static const struct tolerance a_step = {
-        {largest_distance, 0.01}, {largest_distance, 0.01}, {largest_distance, 0.01}};
+        {largest_distance, 0.01}, {largest_distance, 0.01}, {largest_distance, 0.01}, false};
     struct seki_backend *gpu = open_gpu(SEKI_BF16);
     struct seki_error error;
     struct seki_backend *own = seki_backend_open("cuda-own", 0, SEKI_BF16, &error);
