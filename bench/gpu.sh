@@ -8,7 +8,7 @@
 #                            for a machine without network, which needs nothing else but the sources, PyTorch and its cuDNN
 #   bench/gpu.sh             there, in the sources' folder: runs what was packed; without it builds first
 #   bench/gpu.sh --only CASE that case of bench/engine alone, and PyTorch compiles as long as there is time: a final
-#                            network takes it longer than all else together leaves
+#                            network takes it longer than all else together leaves; OUT is build/gpu/results-CASE
 #   bench/gpu.sh --on cpu    tries the script itself, short, on a machine without a GPU
 set -eu
 top=$(cd "$(dirname "$0")/.." && pwd)
@@ -23,6 +23,10 @@ while [ $# -gt 0 ]; do
     esac
     shift
 done
+case $device in
+cpu | cuda) ;;
+*) echo "gpu.sh: --on $device: expected cpu or cuda" >&2 && exit 2 ;;
+esac
 cases='supernet-train final-train supernet-score nas201-train supernet-one final-infer'
 case " $cases " in
 *" ${only:-final-train} "*) ;;
@@ -120,7 +124,7 @@ ours() { # SECONDS PROGRAM OPTION…
     within "$seconds" env LD_LIBRARY_PATH="$libraries" "$@"
 }
 
-out=${OUT:-$top/build/gpu/results}
+out=${OUT:-$top/build/gpu/results${only:+-$only}}
 mkdir -p "$out"
 for name in gpu kernels own search; do : >"$out/$name.jsonl"; done
 data=$(mktemp -d)
@@ -253,7 +257,7 @@ fi
 measure 45 supernet-one
 measure 35 final-infer
 
-if projection=$(bench/engine/projection "$out/search.jsonl" "$out/gpu.jsonl"); then
+if [ -z "$only" ] && projection=$(bench/engine/projection "$out/search.jsonl" "$out/gpu.jsonl"); then
     echo "$projection" | tee -a "$out/search.jsonl" >&2
 fi
 quick=

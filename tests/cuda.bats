@@ -139,6 +139,17 @@ train() {
     expect_equal "$(figures < whole)" "$(cat a rest | figures)"
 }
 
+@test "a final network is killed and resumed to the same bytes" {
+    final() { # FILE OPTION…
+        ${become-} seki-train -q -d "$pictures" -o "$1" -C 4 -L 1 -e 2 -b 20 -n 80 --lr 0.05 -B cuda "${@:2}" genotype
+    }
+    echo "$nas201_genotype" >genotype
+    final whole.st >whole
+    expect_equal 137 "$(become='stop_at a.st 3 KILL' final a.st --save-every 1 >a 2>died || echo $?)"
+    final a.st --save-every 1 --resume >rest
+    cmp whole.st a.st
+}
+
 @test "candidates are scored as on the processor" {
     train a.st 4 -p fp32 > epochs
     seki-propose --policy random --space nas201 -n 6 --seed 3 > candidates

@@ -18,7 +18,7 @@ kernels() {
 @test "a final network's step is timed with its graphs, and kernel by kernel" {
     printf '{"case": "nas201-train", "precision": "fp32", "seconds": %s, "items": 1}\n' 1 1000 > steps
     expect_status 0 kernels --case nas201-train --precision fp32 --steps steps
-    # What the gradients take is one graph; the copy takes its loss to where it is collected.
+    # A step is one graph; the copy takes what it came to to where it is collected.
     jq -e -s 'map(select(.measured == "kernel" and .recordings)) | map({(.name): .calls}) | add | .graph == 1 and (has("cuda_loss") | not)' <<< "$output"
     jq -e -s 'map(select(.measured == "kernel" and (.recordings | not))) | map(.name) | index("graph") == null and index("dense_call") and index("cuda_loss")' <<< "$output"
     jq -e -s 'map(select(.measured == "kernel")) | group_by(.recordings) | all(map(.share) | add | . > 0.999 and . < 1.001)' <<< "$output"

@@ -51,8 +51,10 @@ static int put_rate(struct seki_optimiser *optimiser, float rate, struct seki_er
     struct seki_backend *backend = seki_network_backend(optimiser->network);
     if (rate == optimiser->known)
         return 0;
+    if (backend->ops->write(backend, optimiser->rate, &rate, sizeof rate, error) < 0)
+        return -1;
     optimiser->known = rate;
-    return backend->ops->write(backend, optimiser->rate, &rate, sizeof rate, error);
+    return 0;
 }
 
 int seki_optimiser_step(struct seki_optimiser *optimiser, const struct seki_batch *batch,

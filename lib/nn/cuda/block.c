@@ -21,8 +21,9 @@ static const struct cuda_block_ops *const ops_of_kind[] = {
 /* Which tap of a maximum won is a byte. */
 enum { MOST_TAPS = 255 };
 
-/* The weights' gradient has a row of blocks for 32 inputs and 32 outputs under a tap. */
-enum { MOST_TILES = 65535 };
+/* The weights' gradient has a row of blocks for a tile of outputs and of inputs under taps, of
+ * which the smallest for many is 32 x 80. */
+enum { MOST_TILES = 65535, TILE_OUTPUTS = 32, TILE_COLUMNS = 80 };
 
 static int check_channels(const struct seki_block_spec *spec, const struct seki_block_info *info,
                           struct seki_error *error)
@@ -32,12 +33,15 @@ static int check_channels(const struct seki_block_spec *spec, const struct seki_
     const int in = spec->in.parts * spec->in.channels, out = info->out.channels;
     const long long taps =
         spec->kind == SEKI_BLOCK_CONV ? (long long)spec->kernel_height * spec->kernel_width : 1;
+    const long long tiles =
+        ((in * taps + TILE_COLUMNS - 1) / TILE_COLUMNS) * ((out + TILE_OUTPUTS - 1) / TILE_OUTPUTS);
 
-    if (!convolves || (in + 31) / 32 * (long long)((out + 31) / 32) * taps <= MOST_TILES)
+    if (!convolves || tiles <= MOST_TILES)
         return 0;
     return seki_fail(error, SEKI_BAD_USE, "backend",
-                     "cuda: a convolution of %d to %d channels is too large; take fewer channels",
-                     in, out);
+                     "cuda: a convolution of %d to %d channels has %lld tiles of %d x %d weights, "
+                     "at most %d can be computed; take fewer channels",
+                     in, out, tiles, TILE_OUTPUTS, TILE_COLUMNS, MOST_TILES);
 }
 
 static int check_able(const struct seki_block_spec *spec, struct seki_error *error)

@@ -1,7 +1,7 @@
 /*
  * dense.cu - convolutions over all channels: forward with the moments of what it gives, and the
- * gradient of what it read. A warp has 32 pixels of the result; the weights of a group of 64
- * channels stand in shared memory, some inputs of one tap at a time.
+ * gradient of what it read. A warp has 32 pixels of the result; the weights of a group of up to
+ * 64 channels stand in shared memory, of all inputs and taps where there is room, else of some.
  */
 #include "nn/cuda/dense_read.cuh"
 #include "nn/cuda/dense_write.cuh"

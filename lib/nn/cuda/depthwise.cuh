@@ -1,15 +1,15 @@
 /*
  * depthwise.cuh - what depthwise convolutions of a search's windows have in common, forward and
  * backward: strips of pixels, the weights in shared memory, which kernel is launched. A thread has
- * V channels of four pixels of a row, so that what neighbouring pixels share is read and normalised
- * once.
+ * V channels of a strip of pixels of a row, so that what neighbouring pixels share is read and
+ * normalised once.
  */
 #ifndef SEKI_CUDA_DEPTHWISE_CUH
 #define SEKI_CUDA_DEPTHWISE_CUH
 
 #include "nn/cuda/depthwise_any.cuh"
 
-enum { STRIP = 4 }; /* pixels of a row */
+enum { STRIP = 4 }; /* pixels, forward */
 
 /* Weights of the group's channels, a tap after the other; the block's sums. */
 template <int V, typename W> struct depthwise_shared {

@@ -4,7 +4,7 @@
  * Kernels and host meet here only: the .cu files hold the kernels, the .c files know blocks. Every
  * function puts its work on the queue and returns at once; pointers are the device's. Nothing is
  * allocated, and no result depends on the order in which blocks run: sums over blocks are added
- * in the order of the blocks by the one that ends last.
+ * by the one that ends last, in an order that follows from their number alone.
  */
 #ifndef SEKI_CUDA_KERNELS_H
 #define SEKI_CUDA_KERNELS_H
@@ -124,7 +124,7 @@ struct cuda_window {
         dilation;
 };
 
-/* to += the sum of the parts, each (rows, columns), in the order of the parts; `to` is the other
+/* to += the sum of the parts, each (rows, columns), in a fixed order; `to` is the other
  * way round, (columns, rows). */
 struct cuda_parts {
     const float *partial;
