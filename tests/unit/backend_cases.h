@@ -360,6 +360,23 @@ static const struct block_case block_cases[] = {
       .relu_first = true},
      .images = 1,
      .add_dx = true},
+
+    /* More outputs and columns than one tile of a weight's gradient has. */
+    {"1x1 from 8 to 200 channels",
+     {CONV(1, 1, 0), .in = {1, 8, 5, 4}, .out_channels = 200, .relu_first = true, .norm = true},
+     .images = 2},
+    {"1x1 from four parts of 36 to 100 channels",
+     {CONV(1, 1, 0), .in = {4, 36, 3, 4}, .out_channels = 100, .relu_first = true, .norm = true,
+      .affine = true},
+     .images = 2,
+     .add_dx = true},
+    {"DARTS stem of a final network: 3 to 108 channels",
+     {CONV(3, 1, 1), .in = {1, 3, 5, 4}, .out_channels = 108, .norm = true, .affine = true},
+     .images = 2,
+     .no_dx = true},
+    {"3x3 of 20 to 16 channels: more columns than the widest tile",
+     {CONV(3, 1, 1), .in = {1, 20, 5, 4}, .out_channels = 16, .relu_first = true, .norm = true},
+     .images = 3},
 };
 
 #define BLOCK_CASES (sizeof block_cases / sizeof block_cases[0])

@@ -48,15 +48,6 @@ static __device__ inline void put(float value, bf16 *to)
 #endif
 }
 
-/* What is left of a value that is kept as a T: moments are of what is normalised. */
-template <typename T> static __device__ inline float kept(float value)
-{
-    T element;
-
-    put(value, &element);
-    return to_float(element);
-}
-
 /* a / b to two units in the last place, for divisors that are counts: the exact division is a call
  * around which a kernel must put its registers away. */
 static __device__ inline float quotient(float a, float b)
